@@ -1,33 +1,63 @@
-//! The dependencies of the API, and the state that its handlers share.
+//! The API's dependencies, and the state shared by its handlers.
 
-use crate::auth::anonymous_audit::AnonymousAuditLimiter;
+use crate::auth::audit_limits::AuditLimits;
 use crate::auth::keys::Keys;
 use crate::auth::password::PasswordService;
+use crate::auth::permission_polls::PermissionPolls;
 use crate::dispatch::Dispatch;
 use crate::events::event_hub::EventHub;
+use crate::events::stream_slots::StreamSlots;
+use crate::intake::photo_checks::PhotoChecks;
 use crate::intake::upload_memory::UploadMemory;
 use crate::layers::limiters::Limiters;
 use crate::settings::ApiSettings;
 use axum::extract::FromRef;
-use diagflow_store::{BlobStore, Store};
+use diagflow_store::{BlobStore, Eraser, Store};
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
-/// Checks whether Temporal responds. The result is only reported: submissions are accepted without Temporal.
-pub type TemporalHealth = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+/// Checks whether runs can be started. The result is used only for reporting, because submissions are accepted even
+/// while Temporal is down.
+pub type TemporalHealth =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<(), StartProblem>> + Send + Sync>;
 
-/// The dependencies of the API, which the binary provides.
+/// Reason runs cannot be started, or started runs make no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum StartProblem {
+    TemporalUnreachable,
+    /// The `TEMPORAL_NAMESPACE` namespace does not exist in Temporal.
+    NamespaceNotFound,
+    /// Temporal denied access.
+    TemporalAccessDenied,
+    /// The runs in the database belong to a different namespace or cluster from the one in the settings.
+    WrongTemporalCluster,
+    /// A search attribute does not exist, and Diagflow is not permitted to create it.
+    SearchAttributeMissing,
+    /// A search attribute has the wrong type.
+    SearchAttributeType,
+    /// The database did not respond when the process checked which cluster its runs belong to.
+    DatabaseUnavailable,
+    /// No worker is polling the `TEMPORAL_TASK_QUEUE` task queue.
+    NoWorker,
+}
+
+/// The API's dependencies, which are provided by the binary.
 #[derive(Clone)]
 pub struct App {
     pub store: Store,
     pub bytes: BlobStore,
     pub dispatch: Dispatch,
+    pub eraser: Eraser,
     pub temporal_health: TemporalHealth,
-    /// Built with [`crate::telemetry::metrics_builder`].
+    /// Handle to a recorder built with [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
     pub settings: ApiSettings,
 }
@@ -44,11 +74,14 @@ pub(crate) struct AppState(Arc<StateInner>);
 pub(crate) struct StateInner {
     pub(crate) app: App,
     pub(crate) hub: EventHub,
+    pub(crate) streams: StreamSlots,
     pub(crate) memory: UploadMemory,
+    pub(crate) photo_checks: PhotoChecks,
     pub(crate) keys: Keys,
     pub(crate) passwords: PasswordService,
     pub(crate) limiters: Limiters,
-    pub(crate) anonymous_audit: AnonymousAuditLimiter,
+    pub(crate) audit_limits: AuditLimits,
+    pub(crate) permission_polls: PermissionPolls,
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) closing: CancellationToken,
 }
@@ -58,9 +91,12 @@ impl AppState {
         let settings = &app.settings;
         Self(Arc::new(StateInner {
             hub: EventHub::new(app.store.clone(), settings.events_poll),
+            streams: StreamSlots::new(&settings.open_limits),
             memory: UploadMemory::for_uploads(settings),
+            photo_checks: PhotoChecks::new(),
             limiters: Limiters::new(&settings.rate_limits),
-            anonymous_audit: AnonymousAuditLimiter::new(),
+            audit_limits: AuditLimits::new(),
+            permission_polls: PermissionPolls::default(),
             keys: Keys::new(settings),
             passwords: PasswordService::new(),
             closing,

@@ -1,4 +1,4 @@
-//! Names of headers that HTTP itself does not define.
+//! Names of headers for which the `http` crate has no constants.
 
 use axum::http::HeaderName;
 

@@ -1,7 +1,7 @@
 //! The HTTP API: routes, validation, sign-in, event streams, and the background tasks that start runs in Temporal.
 //!
-//! SQL is in `diagflow-store`, LoopAI and e-mail are in `diagflow-activities`, and the `diagflow` binary reads the
-//! settings.
+//! The SQL is in `diagflow-store`, and the LoopAI and e-mail clients are in `diagflow-activities`. The `diagflow`
+//! binary reads the settings.
 
 mod app;
 mod auth;
@@ -15,6 +15,7 @@ mod intake;
 mod layers;
 mod listing;
 mod openapi;
+mod proxies;
 mod request_id;
 mod router;
 mod routes;
@@ -22,14 +23,15 @@ mod server;
 mod settings;
 mod telemetry;
 
-pub use app::{App, TemporalHealth};
+pub use app::{App, StartProblem, TemporalHealth};
 pub use auth::password::{WeakPassword, check_password, hash_password};
 pub use dispatch::{BackgroundTasks, Dispatch, DispatchSettings};
 pub use error::ErrorCode;
+pub use proxies::TrustedProxies;
 pub use router::router;
 pub use routes::table::{Access, Route, route_table};
 pub use server::serve;
-pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings, RateLimits};
+pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings, OpenLimits, RateLimits};
 pub use telemetry::metrics_builder;
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 const MAX_LENGTH: usize = 128;
 
-/// Contains only letters, digits, `-`, `_` and `.`, so it never needs escaping.
+/// A request id consists only of letters, digits, `-`, `_` and `.`, so it never needs escaping.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The id that the client or a proxy has set, if it is valid; otherwise a new one.
+    /// Returns the id from the request headers if it is valid, and a new id otherwise.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let is_valid = |text: &&str| {
             let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -43,7 +43,7 @@ pub(crate) async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T 
     CURRENT.scope(id, work).await
 }
 
-/// The id of the current request, or a new one outside a request.
+/// Returns the id of the current request, or a new id when called outside a request.
 pub(crate) fn current() -> RequestId {
     CURRENT.try_with(Clone::clone).unwrap_or_else(|_| RequestId::of(&HeaderMap::new()))
 }

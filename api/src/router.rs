@@ -8,6 +8,7 @@ use crate::layers::limiters::RateLimitClass;
 use crate::layers::lingering_close::drain_unread_body;
 use crate::layers::observe::observe;
 use crate::layers::rate_limit::rate_limited_router;
+use crate::layers::reserved_connections::refuse_on_reserved_connection;
 use crate::openapi::redoc::redoc;
 use crate::{openapi, routes, telemetry};
 use axum::Router;
@@ -20,17 +21,14 @@ use tower::ServiceBuilder;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The API as a router, for use without [`crate::server::serve`].
+/// Returns the API as a router, for use without [`crate::server::serve`].
 pub fn router(app: App) -> Router {
     build(AppState::new(app, CancellationToken::new()))
 }
 
-/// Longest wait for the next part of a request body.
+/// Maximum time to wait for the next part of a request body, and to discard the rest of an unneeded body. Matches the
+/// default of nginx's `lingering_time`.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-fn prepare_body(request: Request<TimeoutBody<Body>>) -> Request<Body> {
-    drain_unread_body(request.map(Body::new))
-}
 
 pub(crate) fn build(state: AppState) -> Router {
     build_with_body_timeout(state, BODY_READ_TIMEOUT)
@@ -50,13 +48,14 @@ pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -
         .merge(documentation)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        // The last layer is the outermost.
+        // The layer added last is the outermost one.
         .layer(cors)
-        .layer(
-            ServiceBuilder::new()
-                .layer(RequestBodyTimeoutLayer::new(body_timeout))
-                .map_request(prepare_body),
-        )
+        .layer(ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(body_timeout)).map_request(
+            move |request: Request<TimeoutBody<Body>>| {
+                drain_unread_body(request.map(Body::new), body_timeout)
+            },
+        ))
+        .layer(from_fn(refuse_on_reserved_connection))
         .layer(from_fn_with_state(is_secure, security_headers))
         .layer(from_fn(observe))
 }

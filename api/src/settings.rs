@@ -1,10 +1,14 @@
-//! The settings of the API. `cli/src/settings/defaults.toml` documents each setting and its default.
+//! API settings. Each setting and its default are documented in `cli/src/settings/defaults.toml`.
 
-use diagflow_store::RecipientLimits;
-use diagflow_store::settings::{convert, http_url, list, parse, parse_seconds, seconds, within};
+use crate::proxies::TrustedProxies;
+use diagflow_store::settings::{
+    audit_keys, convert, http_url, list, parse, parse_seconds, seconds, secret_keys, within,
+};
+use diagflow_store::{Keyring, RecipientLimits};
 use diagflow_workflows::PollSchedule;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
@@ -32,7 +36,7 @@ pub enum JwtAlgorithm {
     Hs512,
 }
 
-/// Requests per client and minute. A third of them may arrive at once.
+/// Maximum number of requests per client per minute. Up to a third of them may arrive at once.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct RateLimits {
     #[serde(rename = "RATE_LIMIT_SUBMIT_PER_MINUTE", deserialize_with = "rate")]
@@ -49,9 +53,26 @@ pub struct RateLimits {
     pub health: NonZeroU32,
     #[serde(rename = "RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", deserialize_with = "rate")]
     pub unauthenticated: NonZeroU32,
+    /// Maximum number of requests per account, across all its sessions and addresses.
+    #[serde(rename = "RATE_LIMIT_ACCOUNT_PER_MINUTE", deserialize_with = "rate")]
+    pub account: NonZeroU32,
 }
 
-/// The highest rate is effectively unlimited.
+/// Maximum numbers of connections and event streams that may be open at the same time. Zero would lock everyone out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct OpenLimits {
+    #[serde(
+        rename = "MAX_CONNECTIONS_PER_CLIENT",
+        deserialize_with = "within::<_, _, 1, 1_000_000>"
+    )]
+    pub connections_per_client: usize,
+    #[serde(rename = "MAX_STREAMS_PER_CLIENT", deserialize_with = "within::<_, _, 1, 1_000_000>")]
+    pub streams_per_client: usize,
+    #[serde(rename = "MAX_STREAMS_PER_ACCOUNT", deserialize_with = "within::<_, _, 1, 1_000_000>")]
+    pub streams_per_account: usize,
+}
+
+/// The highest allowed rate is effectively unlimited.
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
     within::<_, _, 1, 1_000_000>(deserializer)
 }
@@ -60,20 +81,20 @@ fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Err
 pub struct ApiSettings {
     #[serde(rename = "CORS_ORIGINS", deserialize_with = "list", default)]
     pub cors_origins: Vec<String>,
-    #[serde(rename = "SECRET_KEY")]
-    pub secret_key: SecretString,
+    #[serde(deserialize_with = "secret_keys")]
+    pub secret_keys: Keyring,
     pub jwt: JwtSettings,
-    #[serde(rename = "AUDIT_KEY")]
-    pub audit_key: SecretString,
+    #[serde(deserialize_with = "audit_keys")]
+    pub audit_keys: Keyring,
     #[serde(rename = "SESSION_IDLE_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub session_idle: Duration,
     #[serde(rename = "SESSION_LIFETIME_SECONDS", deserialize_with = "seconds")]
     pub session_lifetime: Duration,
-    #[serde(rename = "TRUSTED_PROXIES", deserialize_with = "within::<_, _, 0, 10>")]
-    pub trusted_proxies: usize,
+    pub proxies: TrustedProxies,
     pub rate_limits: RateLimits,
+    pub open_limits: OpenLimits,
     pub recipient_limits: RecipientLimits,
-    /// Whether submissions may have an address that needs SMTPUTF8.
+    /// Whether submissions may have an e-mail address that requires SMTPUTF8.
     #[serde(rename = "SMTP_SUPPORTS_SMTPUTF8", deserialize_with = "parse")]
     pub smtputf8: bool,
     #[serde(rename = "LOOPAI_CALLBACK_SECRET")]
@@ -84,7 +105,7 @@ pub struct ApiSettings {
     pub temporal_ui: Url,
     #[serde(rename = "CONSENT_VERSION", deserialize_with = "consent_version")]
     pub consent_version: String,
-    /// The images of a whole submission must fit into memory.
+    /// The value is bounded because all images of a submission must fit into memory.
     #[serde(rename = "MAX_FILE_BYTES", deserialize_with = "within::<_, _, 1, 0x4000_0000>")]
     pub max_file_bytes: usize,
     #[serde(rename = "MAX_FILES", deserialize_with = "within::<_, _, 1, 100>")]
@@ -112,7 +133,7 @@ pub struct ApiSettings {
     pub shutdown_timeout: Duration,
 }
 
-/// The length limit is that of the database column.
+/// Accepts only printable ASCII text that fits into the database column.
 fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     convert(deserializer, |text| {
         let is_valid = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -120,7 +141,7 @@ fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// The schedule that is passed to each new run.
+/// Reads the poll schedule passed to each new run.
 pub(crate) fn poll_schedule<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<PollSchedule, D::Error> {
@@ -162,10 +183,10 @@ impl ApiSettings {
                 algorithm: JwtAlgorithm::Hs256,
                 lifetime: Duration::from_secs(15 * 60),
             },
-            audit_key: secret_key.clone(),
+            audit_keys: Keyring::new(secret_key.clone(), Vec::new()),
             session_idle: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
-            trusted_proxies: 0,
+            proxies: TrustedProxies::new(0, "127.0.0.1"),
             rate_limits: RateLimits {
                 submit: rate(30),
                 submit_attempt: rate(120),
@@ -174,10 +195,16 @@ impl ApiSettings {
                 webhook: rate(600),
                 health: rate(600),
                 unauthenticated: rate(30),
+                account: rate(3000),
+            },
+            open_limits: OpenLimits {
+                connections_per_client: 256,
+                streams_per_client: 128,
+                streams_per_account: 64,
             },
             recipient_limits: RecipientLimits::default(),
             smtputf8: true,
-            secret_key,
+            secret_keys: Keyring::new(secret_key, Vec::new()),
             callback_secret: None,
             public_url,
             temporal_ui: "http://127.0.0.1:8233".parse().expect("an address"),
@@ -199,12 +226,18 @@ impl ApiSettings {
 }
 
 impl ApiSettings {
+    /// Whether a peer is one of our own reverse proxies.
+    pub(crate) fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.contain(peer)
+    }
+
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
     }
 
-    /// The full name of a cookie, which has a prefix over HTTPS. Browsers accept a `__Secure-` cookie only over HTTPS,
-    /// and a `__Host-` cookie only from this host and for all its paths, so no other host can set it.
+    /// Returns the full name of a cookie, which is prefixed if HTTPS is used. Browsers accept `__Secure-` cookies only
+    /// over HTTPS. They accept a `__Host-` cookie only if it is limited to one host and covers all of that host's
+    /// paths, so no other host can set it.
     pub(crate) fn cookie_name(&self, name: &str, path: &str) -> String {
         match (self.is_secure(), path) {
             (false, _) => name.to_owned(),
@@ -217,7 +250,7 @@ impl ApiSettings {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }
 
-    /// Largest body of a submission in bytes: all images in base64, and 1 MiB for everything else.
+    /// Maximum size of a submission body in bytes: all images in base64, plus 1 MiB for everything else.
     pub(crate) fn max_body(&self) -> usize {
         let base64 = self.max_file_bytes.div_ceil(3) * 4;
         self.max_files.saturating_mul(base64).saturating_add(MIB)

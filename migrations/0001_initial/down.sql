@@ -6,6 +6,8 @@ DROP TABLE IF EXISTS sessions;
 DROP TABLE IF EXISTS users;
 DROP TABLE IF EXISTS loopai_breaker;
 DROP TABLE IF EXISTS loopai_slots;
+DROP TABLE IF EXISTS erasures;
+DROP TABLE IF EXISTS temporal_cluster;
 DROP TABLE IF EXISTS idempotency_keys;
 DROP TABLE IF EXISTS deliveries;
 DROP TABLE IF EXISTS events;

@@ -1,15 +1,14 @@
--- MySQL commits each statement by itself. Every statement must therefore be safe to run again after an interrupted
--- migration.
+-- MySQL commits each statement separately, so every statement must be safe to repeat after an interrupted migration.
 
--- `last_event` is the number of the newest event, and `run_number` that of the newest run. `original_email` is the
--- address that the patient entered, if staff have corrected it. `revision` counts the changes to `email`, `note` and
--- `assignee`. Each index `listed_by_…` serves one kind of list. These indexes include `deleted_at`, so that counting
--- reads only the index. None begins with `deleted_at`, because the database would choose that index for deep pages,
+-- `last_event` is the number of the newest event, and `run_number` is the number of the newest run. `original_email` is
+-- the address the patient originally entered, or NULL if staff have not corrected it. `revision` counts the changes to
+-- `email`, `note` and `assignee`. Each `listed_by_…` index serves one kind of list and includes `deleted_at` so that
+-- counting reads only the index. No index begins with `deleted_at` because the database would choose it for deep pages,
 -- which would then take seconds.
 CREATE TABLE IF NOT EXISTS submissions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) NOT NULL,
-    -- Digest of the mailbox, for the limits on submissions.
+    -- Digest of the recipient's mailbox, used to limit the number of submissions per recipient.
     recipient CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     comments TEXT NOT NULL,
     status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -24,10 +23,16 @@ CREATE TABLE IF NOT EXISTS submissions (
     finished_at DATETIME(6) NULL,
     submitted_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
     deleted_at DATETIME(6) NULL,
+    erased_at DATETIME(6) NULL,
     original_email VARCHAR(254) NULL,
     note VARCHAR(1000) NULL,
     assignee CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
     revision INT NOT NULL DEFAULT 0,
+    -- Set while the newest run's workflow task fails on every attempt.
+    stuck_since DATETIME(6) NULL,
+    stuck_cause VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    -- Set when staff revoke the patient's access token.
+    token_revoked_at DATETIME(6) NULL,
     PRIMARY KEY (id),
     KEY listed_by_time (created_at, id, deleted_at),
     KEY listed_by_status (status, created_at, id, deleted_at),
@@ -37,11 +42,14 @@ CREATE TABLE IF NOT EXISTS submissions (
     KEY listed_by_error (error_code, created_at, id, deleted_at),
     KEY listed_by_sender (submitted_by, created_at, id, deleted_at),
     KEY listed_by_assignee (assignee, created_at, id, deleted_at),
+    KEY listed_by_stuck (stuck_since),
     KEY submissions_of_recipient (recipient, status, created_at),
+    KEY submissions_to_erase (erased_at, finished_at, id),
     FULLTEXT KEY submissions_full_text (comments)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- 256 rows. A transaction that counts the submissions of a recipient locks the row of the first byte of `recipient`.
+-- The table has 256 rows. A transaction that counts a recipient's submissions first locks the row whose id is the first
+-- byte of `recipient`.
 CREATE TABLE IF NOT EXISTS recipient_locks (
     id INT NOT NULL,
     PRIMARY KEY (id)
@@ -54,8 +62,8 @@ CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT
 CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS c
 CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS d;
 
--- Number of submissions in each state. One row per state would be locked by every transition, so each count is
--- spread over 16 shards, by the first digit of the submission's id.
+-- Number of submissions in each state. With one row per state, concurrent transitions would wait for one another, so
+-- each count is spread over 16 shards, by the first digit of the submission's id.
 CREATE TABLE IF NOT EXISTS submission_counts (
     shard INT NOT NULL,
     deleted INT NOT NULL,
@@ -78,7 +86,7 @@ CROSS JOIN (
     UNION ALL SELECT 'cancelled'
 ) AS statuses;
 
--- The bytes are in the object store, under their SHA-256.
+-- The contents of the files are in the object store, under their SHA-256 digest.
 CREATE TABLE IF NOT EXISTS files (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -87,7 +95,7 @@ CREATE TABLE IF NOT EXISTS files (
     media_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     size BIGINT NOT NULL,
     sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    -- Size and digest of the photo without metadata, which LoopAI receives.
+    -- Size and digest of the photo without its metadata, as sent to LoopAI.
     cleaned_size BIGINT NOT NULL,
     cleaned_sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     created_at DATETIME(6) NOT NULL,
@@ -97,8 +105,8 @@ CREATE TABLE IF NOT EXISTS files (
     CONSTRAINT files_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A row is inserted before the bytes are stored, and deleted by the transaction of the submission that refers to them.
--- If a reservation is old, its bytes are an orphaned file.
+-- A reservation is inserted before bytes are stored, and deleted by the transaction that stores their submission. Bytes
+-- whose reservation is old are an orphaned file.
 CREATE TABLE IF NOT EXISTS blob_reservations (
     sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     reserved_at DATETIME(6) NOT NULL,
@@ -106,11 +114,11 @@ CREATE TABLE IF NOT EXISTS blob_reservations (
     KEY blob_reservations_by_age (reserved_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- The table is also the outbox: a run without a `temporal_run_id` is queued, and is started at `start_after` or later.
--- `cancel_after` is set while Temporal has not yet accepted a requested cancellation, and is the time of the next
--- attempt. `maybe_notified` is set only after a restore from a backup, if the patient may already have been notified:
--- 'unknown', or 'if_closed' (only if Temporal has closed the run). `runs_waiting` includes `created_at`, so that
--- counting overdue runs reads only the index.
+-- This table is also the outbox: a run without a `temporal_run_id` is queued, and sweeps start it at `start_after` or
+-- later. Until Temporal has accepted a requested cancellation, `cancel_after` is the time of the next attempt.
+-- `maybe_notified` is set only after a restore from a backup. It is 'unknown' if the patient may already have been
+-- notified, and 'if_closed' if that depends on whether Temporal has closed the run. The `runs_waiting` index includes
+-- `created_at` so that counting overdue runs reads only the index.
 CREATE TABLE IF NOT EXISTS runs (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     number INT NOT NULL,
@@ -132,7 +140,7 @@ CREATE TABLE IF NOT EXISTS runs (
     CONSTRAINT runs_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- The results of LoopAI as JSON text, because they have no fixed schema.
+-- LoopAI's results are stored as JSON text because they have no fixed schema.
 CREATE TABLE IF NOT EXISTS results (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     run_number INT NOT NULL,
@@ -142,7 +150,7 @@ CREATE TABLE IF NOT EXISTS results (
     CONSTRAINT results_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `number` counts from 1 without gaps within a submission. `id` orders the events of all submissions.
+-- `number` counts each submission's events from 1 without gaps. `id` orders the events across all submissions.
 CREATE TABLE IF NOT EXISTS events (
     id BIGINT NOT NULL AUTO_INCREMENT,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -157,9 +165,9 @@ CREATE TABLE IF NOT EXISTS events (
     CONSTRAINT events_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `sending_until` is the time after which the sender is presumed dead. `claim` is a random id of each claim, because
--- two attempts could compute the same attempt number. `copy` is 0 for the original e-mail, and counts the copies that
--- staff resend. `start_after` is set while a standalone workflow must still be started for the delivery.
+-- `sending_until` is the time after which the sender is presumed dead. `claim` is a random id for each claim because
+-- two attempts could compute the same attempt number. `copy` is 0 for the original e-mail, and 1, 2 … for copies resent
+-- by staff. `start_after` is set while the delivery is waiting for its standalone workflow to be started.
 CREATE TABLE IF NOT EXISTS deliveries (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -178,12 +186,13 @@ CREATE TABLE IF NOT EXISTS deliveries (
     PRIMARY KEY (id),
     UNIQUE KEY deliveries_of_run (submission_id, run_number, kind, copy),
     KEY deliveries_to_start (start_after),
+    KEY deliveries_by_status (status, created_at, submission_id, run_number, copy),
     KEY deliveries_open (settled_at, start_after, created_at, id),
     CONSTRAINT deliveries_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- While `submission_id` is NULL, the first request is in progress. After `claimed_until`, a repeated request may take
--- over.
+-- While `submission_id` is NULL, the request that claimed the key is in progress. After `claimed_until`, a repeated
+-- request may take over the claim.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     body_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -192,31 +201,62 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
     expires_at DATETIME(6) NOT NULL,
     PRIMARY KEY (key_hash),
-    KEY idempotency_keys_expired (expires_at)
+    KEY idempotency_keys_expired (expires_at),
+    KEY idempotency_keys_of_submission (submission_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A run waits for a slot from `queued_at`, and holds the slot from `acquired_at` to `released_at`.
--- A deferred run that has not returned by `turn_expires_at` loses its turn.
+-- The table has a single row, which names the Temporal namespace and cluster that the runs belong to.
+CREATE TABLE IF NOT EXISTS temporal_cluster (
+    id INT NOT NULL,
+    namespace VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    cluster_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    recorded_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- The receipt for each erased submission, as JSON text. Receipts contain none of the patient's personal data.
+CREATE TABLE IF NOT EXISTS erasures (
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    receipt MEDIUMTEXT NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (submission_id),
+    CONSTRAINT erasures_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- A run waits for a slot from `queued_at`, and holds the slot from `acquired_at` to `released_at`, or only to
+-- `held_until` if its requests keep failing. A deferred run that has not returned by `turn_expires_at` loses its turn.
+-- `failures` counts the run's failed requests, and `own_failures` counts those that LoopAI answered with 500 even though
+-- it had accepted other runs' requests since `failed_at`.
 CREATE TABLE IF NOT EXISTS loopai_slots (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     run_number INT NOT NULL,
     queued_at DATETIME(6) NOT NULL,
     turn_expires_at DATETIME(6) NULL,
     acquired_at DATETIME(6) NULL,
+    held_until DATETIME(6) NULL,
     released_at DATETIME(6) NULL,
+    failures INT NOT NULL DEFAULT 0,
+    own_failures INT NOT NULL DEFAULT 0,
+    failed_at DATETIME(6) NULL,
     PRIMARY KEY (submission_id, run_number),
-    KEY loopai_slots_waiting (turn_expires_at, queued_at, acquired_at),
-    KEY loopai_slots_held (released_at, acquired_at),
+    KEY loopai_slots_waiting (turn_expires_at, queued_at, failures, acquired_at, held_until),
+    KEY loopai_slots_held (released_at, acquired_at, held_until),
+    KEY loopai_slots_failing (released_at, own_failures),
     KEY loopai_slots_by_time (acquired_at),
     CONSTRAINT loopai_slots_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A single row. Its lock also serialises the allocation of slots across all workers.
+-- The table has a single row. The lock on this row also serialises the allocation of slots across all workers.
 CREATE TABLE IF NOT EXISTS loopai_breaker (
     id INT NOT NULL,
-    failures INT NOT NULL,
-    trips INT NOT NULL,
-    epoch BIGINT NOT NULL,
+    failures INT NOT NULL DEFAULT 0,
+    unavailable INT NOT NULL DEFAULT 0,
+    counted_since DATETIME(6) NULL,
+    failed_at DATETIME(6) NULL,
+    succeeded_at DATETIME(6) NULL,
+    trips INT NOT NULL DEFAULT 0,
+    epoch BIGINT NOT NULL DEFAULT 0,
+    admits_first_requests INT NOT NULL DEFAULT 0,
     open_until DATETIME(6) NULL,
     probe_until DATETIME(6) NULL,
     ramp_step INT NULL,
@@ -224,9 +264,9 @@ CREATE TABLE IF NOT EXISTS loopai_breaker (
     PRIMARY KEY (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
-INSERT IGNORE INTO loopai_breaker (id, failures, trips, epoch) VALUES (1, 0, 0, 0);
+INSERT IGNORE INTO loopai_breaker (id) VALUES (1);
 
--- Users are never deleted, because the audit log refers to them. `email` is stored in lower case.
+-- Users are never deleted because the audit log refers to them. `email` is stored in lower case.
 CREATE TABLE IF NOT EXISTS users (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -243,7 +283,8 @@ CREATE TABLE IF NOT EXISTS users (
     KEY users_by_role (role, disabled_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Refresh tokens are stored only as digests. With `previous_refresh`, the reuse of a stolen token is detected.
+-- Refresh tokens are stored only as digests. `previous_refresh` is still accepted for a short time in case the response
+-- with the new token was lost.
 CREATE TABLE IF NOT EXISTS sessions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -265,7 +306,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     CONSTRAINT sessions_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `secret` is a digest of the secret.
+-- `secret` contains only the SHA-256 digest of the key's secret.
 CREATE TABLE IF NOT EXISTS api_keys (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -280,7 +321,7 @@ CREATE TABLE IF NOT EXISTS api_keys (
     CONSTRAINT api_keys_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Counts of failed sign-ins. `subject` is a digest of an account, a network, a device or a combination of them.
+-- Counts of failed sign-ins. `subject` is a digest of an account, a network, a device or a combination of these.
 CREATE TABLE IF NOT EXISTS throttles (
     subject CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     failures INT NOT NULL,
@@ -289,7 +330,8 @@ CREATE TABLE IF NOT EXISTS throttles (
     KEY throttles_by_time (failed_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Append-only. `number` counts without gaps. `hash` seals an entry together with the previous one.
+-- This table is append-only. `number` counts the entries without gaps. `hash` seals an entry together with the previous
+-- entry.
 CREATE TABLE IF NOT EXISTS audit (
     number BIGINT NOT NULL,
     at DATETIME(6) NOT NULL,
@@ -303,6 +345,8 @@ CREATE TABLE IF NOT EXISTS audit (
     address VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     request_id VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     details TEXT NOT NULL,
+    -- Identifies the AUDIT_KEY that sealed the entry.
+    key_id CHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     previous CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     PRIMARY KEY (number),
@@ -316,7 +360,8 @@ CREATE TABLE IF NOT EXISTS audit (
     KEY audit_by_kind (object_kind, number)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A single row, which identifies the newest audit entry. Its lock orders the appends.
+-- The table has a single row, which identifies the newest audit entry. Every transaction that appends an entry locks
+-- this row.
 CREATE TABLE IF NOT EXISTS audit_head (
     id INT NOT NULL,
     number BIGINT NOT NULL,

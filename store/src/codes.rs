@@ -1,100 +1,103 @@
-//! Codes for why a submission, a run or an e-mail failed. They are stored in the database, recorded in Temporal's
-//! history and counted in metrics. `docs/runbook.md` describes what to do about each; a test compares the two lists.
+//! Failure codes for submissions, runs and e-mails. They are stored in the database, recorded in Temporal's history and
+//! counted in metrics. `docs/runbook.md` explains how to respond to each code.
 
 use strum::{Display, EnumIter, EnumProperty, IntoStaticStr, VariantNames};
 
-/// `retryable` marks the codes of failed attempts that are retried. The others are final.
+/// Failures are retried if their code is marked `retryable`. All other failures are final.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumProperty, IntoStaticStr, VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
-    /// LoopAI did not finish before the run's deadline.
     DeadlineExceeded,
     Cancelled,
-    /// A newer run took over.
+    /// A newer run has taken over.
     Superseded,
-    /// The run closed in Temporal without recording an end.
+    /// The run closed in Temporal without recording its outcome.
     RunOrphaned,
-    /// LoopAI could not make a diagnosis.
     LoopaiFailed,
-    /// LoopAI rejects the request permanently (a 4xx).
+    /// LoopAI permanently rejected the request (4xx).
     LoopaiRefused,
-    /// LoopAI rejects our key (401 or 403).
+    /// LoopAI rejected the API key (401 or 403).
     LoopaiUnauthorized,
-    /// LoopAI does not have the agent or the execution (404 or 410).
+    /// The agent or execution does not exist at LoopAI (404 or 410).
     LoopaiNotFound,
-    /// LoopAI redirects to another address (3xx).
+    /// LoopAI redirected the request to another address (3xx).
     LoopaiRedirected,
     LoopaiResponseTooLarge,
     LoopaiNoResult,
+    /// LoopAI's response does not match its documented format.
+    LoopaiUnreadable,
+    /// LoopAI repeatedly failed for this submission while accepting others.
+    LoopaiRepeatedFailure,
     #[strum(props(retryable = true))]
     LoopaiTimeout,
     #[strum(props(retryable = true))]
     LoopaiUnreachable,
-    /// LoopAI responded with a 5xx, 408, 409, 423 or 425.
+    /// LoopAI responded with 5xx, 408, 409, 423 or 425.
     #[strum(props(retryable = true))]
     LoopaiUnavailable,
-    /// LoopAI's rate limit is exceeded (429).
+    /// LoopAI's rate limit was exceeded (429).
     #[strum(props(retryable = true))]
     LoopaiRateLimited,
-    /// LoopAI's response does not follow its contract.
-    #[strum(props(retryable = true))]
-    LoopaiUnreadable,
     #[strum(props(retryable = true))]
     LoopaiNoFreeSlot,
     #[strum(props(retryable = true))]
     LoopaiHourlyLimit,
     #[strum(props(retryable = true))]
     LoopaiCircuitOpen,
-    /// The worker has reached its limit of concurrent requests.
+    /// The worker has reached its concurrent request limit.
     #[strum(props(retryable = true))]
     WorkerBusy,
     #[strum(props(retryable = true))]
     WorkerShuttingDown,
     #[strum(props(retryable = true))]
     RecordsUnavailable,
-    /// A row in the database cannot be read.
     RecordsUnreadable,
+    /// The data is larger than the database server accepts.
+    RecordsTooLarge,
+    /// The data violates a constraint of the database schema.
+    RecordsRejected,
     #[strum(props(retryable = true))]
     FileStorageUnavailable,
-    /// The end of the run is being recorded by another transaction.
+    /// Another transaction is already recording the run's outcome.
     #[strum(props(retryable = true))]
     EndNotRecorded,
+    /// The run cannot read the result of its request because an operator or a newer worker completed the activity.
+    ResultUnreadable,
     SubmissionNotFound,
     DeliveryNotFound,
-    /// Another attempt is sending the same e-mail.
     #[strum(props(retryable = true))]
     DeliveryInProgress,
-    /// The e-mail of a standalone delivery was not accepted.
+    /// The mail server did not accept the e-mail of a standalone delivery.
     MailFailed,
-    /// It is unknown whether the e-mail of a standalone delivery was accepted.
+    /// It is unknown whether the mail server accepted the e-mail of a standalone delivery.
     MailUnknown,
     EmailNotRendered,
-    /// The submission was deleted before the e-mail was sent.
+    /// An earlier version stored an address to which no e-mail can be sent.
+    EmailAddressInvalid,
     SubmissionDeleted,
-    /// The database was restored from a backup in which the e-mail was still due.
+    /// The database was restored from a backup in which the e-mail was still pending.
     Restored,
-    /// The process that was sending the e-mail ended before it recorded the outcome.
+    /// The process sending the e-mail died before it could record the outcome.
     SenderLost,
-    /// The e-mail was not delivered within four days, and no other reason is known.
+    /// The e-mail could not be sent within four days, and no more specific reason is known.
     GivenUp,
-    /// The mail server rejects the e-mail permanently.
     SmtpRejected,
-    /// The mail server does not accept addresses with characters beyond ASCII.
+    /// The mail server does not accept addresses with non-ASCII characters.
     SmtpNoUtf8,
-    /// The mail server did not respond after it received the text.
+    /// The mail server did not respond after receiving the message text.
     SmtpNoResponse,
-    /// The mail server rejects the e-mail temporarily (a 4xx reply).
+    /// The mail server temporarily rejected the e-mail (4xx reply).
     #[strum(props(retryable = true))]
     SmtpDeferred,
-    /// The connection to the mail server broke before the text was sent.
+    /// The connection to the mail server was lost before the message text was sent.
     #[strum(props(retryable = true))]
     SmtpConnectionLost,
-    /// The mail server rejects our certificate, password or sender address.
+    /// The mail server rejected Diagflow's certificate, password or sender address.
     #[strum(props(retryable = true))]
     SmtpAccessDenied,
-    /// The mail server did not respond before the text was sent.
+    /// A request to the mail server timed out before the message text was sent.
     #[strum(props(retryable = true))]
     SmtpTimeout,
     #[strum(props(retryable = true))]

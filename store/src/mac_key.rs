@@ -1,31 +1,44 @@
-//! Keys for message authentication codes: HMAC-SHA256.
+//! Keys for message authentication codes (HMAC-SHA256).
 
+use crate::keyring::Keyring;
 use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use std::fmt;
 
+/// Creates tags with the current key, and accepts tags created with the current key or a previous one.
 #[derive(Clone)]
-pub struct MacKey(Hmac<Sha256>);
+pub struct MacKey {
+    current: Hmac<Sha256>,
+    previous: Vec<Hmac<Sha256>>,
+}
 
 impl MacKey {
-    /// The key is `HMAC(secret, purpose)`, so that several purposes can share one secret.
-    pub fn derive(secret: &str, purpose: &str) -> MacKey {
-        let derived = with_key(secret.as_bytes()).chain_update(purpose).finalize();
-        MacKey(with_key(&derived.into_bytes()))
+    /// Derives a key `HMAC(secret, purpose)` from each secret so that several purposes can share the same secrets.
+    pub fn derive(secrets: &Keyring, purpose: &str) -> MacKey {
+        let derive = |secret: &SecretString| {
+            let secret = with_key(secret.expose_secret().as_bytes());
+            with_key(&secret.chain_update(purpose).finalize().into_bytes())
+        };
+        MacKey {
+            current: derive(secrets.current()),
+            previous: secrets.previous().iter().map(derive).collect(),
+        }
     }
 
     pub fn raw(secret: &str) -> MacKey {
-        MacKey(with_key(secret.as_bytes()))
+        MacKey { current: with_key(secret.as_bytes()), previous: Vec::new() }
     }
 
-    /// If a message consists of several parts, the caller must encode them so that different parts never result in the
-    /// same message.
+    /// If a message has several parts, the caller must encode them unambiguously.
     pub fn tag(&self, message: impl AsRef<[u8]>) -> [u8; 32] {
-        self.0.clone().chain_update(message).finalize().into_bytes().into()
+        self.current.clone().chain_update(message).finalize().into_bytes().into()
     }
 
     pub fn verify(&self, message: impl AsRef<[u8]>, tag: &[u8]) -> bool {
-        self.0.clone().chain_update(message).verify_slice(tag).is_ok()
+        let message = message.as_ref();
+        let mut keys = std::iter::once(&self.current).chain(&self.previous);
+        keys.any(|key| key.clone().chain_update(message).verify_slice(tag).is_ok())
     }
 }
 
@@ -43,23 +56,43 @@ impl fmt::Debug for MacKey {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_tag_follows_the_documented_formula() {
-        // KEY=$(printf 'a purpose' | openssl dgst -sha256 -hmac 'a secret' -r | cut -d' ' -f1)
-        // printf 'a message' | openssl dgst -sha256 -mac HMAC -macopt hexkey:$KEY
-        let expected = "df6f52e386015019bd592d0a00b962675c34610aef22c473394e15f327971620";
-        assert_eq!(hex::encode(MacKey::derive("a secret", "a purpose").tag("a message")), expected);
+    fn derive(secret: &str, purpose: &str) -> MacKey {
+        MacKey::derive(&secret.into(), purpose)
     }
 
     #[test]
-    fn only_the_tag_of_the_same_key_and_message_verifies() {
-        let key = MacKey::derive("a secret", "a purpose");
+    fn a_tag_matches_the_output_of_openssl() {
+        // KEY=$(printf 'a purpose' | openssl dgst -sha256 -hmac 'a secret' -r | cut -d' ' -f1)
+        // printf 'a message' | openssl dgst -sha256 -mac HMAC -macopt hexkey:$KEY
+        let expected = "df6f52e386015019bd592d0a00b962675c34610aef22c473394e15f327971620";
+        assert_eq!(hex::encode(derive("a secret", "a purpose").tag("a message")), expected);
+    }
+
+    #[test]
+    fn a_tag_is_valid_only_for_its_key_and_message() {
+        let key = derive("a secret", "a purpose");
         let tag = key.tag("a message");
         assert!(key.verify("a message", &tag));
         assert!(!key.verify("another message", &tag));
-        assert!(!MacKey::derive("a secret", "another purpose").verify("a message", &tag));
-        assert!(!MacKey::derive("another secret", "a purpose").verify("a message", &tag));
+        assert!(!derive("a secret", "another purpose").verify("a message", &tag));
+        assert!(!derive("another secret", "a purpose").verify("a message", &tag));
         assert!(!key.verify("a message", &tag[1..]));
         assert!(!key.verify("a message", &[]));
+    }
+
+    #[test]
+    fn tags_from_a_previous_key_are_valid_but_new_tags_use_the_current_key() {
+        let rotated = |previous: &[&str]| {
+            let previous = previous.iter().map(|secret| (*secret).into()).collect();
+            MacKey::derive(&Keyring::new("new".into(), previous), "a purpose")
+        };
+        let (old, new) = (derive("old", "a purpose"), derive("new", "a purpose"));
+
+        let key = rotated(&["older", "old"]);
+
+        assert!(key.verify("a message", &old.tag("a message")));
+        assert_eq!(key.tag("a message"), new.tag("a message"));
+        assert!(!key.verify("a message", &derive("old", "another purpose").tag("a message")));
+        assert!(!rotated(&["older"]).verify("a message", &old.tag("a message")));
     }
 }

@@ -1,14 +1,16 @@
-//! Converts the text of an environment variable into a setting, for `#[serde(deserialize_with = …)]` in the settings
-//! structs of all crates. The errors contain no details, because the crate `cli` shows the documentation of an
-//! invalid setting, and never its value.
+//! Functions for `#[serde(deserialize_with = …)]`, used by the settings structs in all crates to parse environment
+//! variables. Their errors contain no details because the `cli` crate reports an invalid setting with its documentation
+//! and never with its value.
 
+use crate::keyring::Keyring;
+use secrecy::SecretString;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::str::FromStr;
 use std::time::Duration;
 use url::Url;
 
-/// `None` from `convert` means that the text is invalid.
+/// Deserializes a string and converts it with `convert`, which returns `None` if the string is invalid.
 pub fn convert<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     convert: impl FnOnce(&str) -> Option<T>,
@@ -33,7 +35,7 @@ pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D
     convert(deserializer, parse_seconds)
 }
 
-/// Parses seconds, with or without decimals. The minimum is one millisecond.
+/// Parses a number of seconds, with or without decimals. The minimum is one millisecond.
 pub fn parse_seconds(text: &str) -> Option<Duration> {
     let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
     (duration >= Duration::from_millis(1)).then_some(duration)
@@ -46,6 +48,30 @@ pub fn list<'de, D: Deserializer<'de>, T: From<String>>(
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         Some(items.map(|item| T::from(item.to_owned())).collect())
     })
+}
+
+pub fn secret_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keyring, D::Error> {
+    #[derive(Deserialize)]
+    struct Variables {
+        #[serde(rename = "SECRET_KEY")]
+        current: SecretString,
+        #[serde(rename = "PREVIOUS_SECRET_KEYS", deserialize_with = "list", default)]
+        previous: Vec<SecretString>,
+    }
+    let Variables { current, previous } = Variables::deserialize(deserializer)?;
+    Ok(Keyring::new(current, previous))
+}
+
+pub fn audit_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keyring, D::Error> {
+    #[derive(Deserialize)]
+    struct Variables {
+        #[serde(rename = "AUDIT_KEY")]
+        current: SecretString,
+        #[serde(rename = "PREVIOUS_AUDIT_KEYS", deserialize_with = "list", default)]
+        previous: Vec<SecretString>,
+    }
+    let Variables { current, previous } = Variables::deserialize(deserializer)?;
+    Ok(Keyring::new(current, previous))
 }
 
 pub fn http_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {

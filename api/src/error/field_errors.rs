@@ -1,22 +1,25 @@
-//! Errors of single fields.
+//! Field errors.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// An error in one field of a submission, a body or a query.
+/// Maximum number of field errors in a response. A body can contain thousands of invalid fields.
+pub(crate) const MAX_FIELD_ERRORS: usize = 20;
+
+/// An error in one field of a submission, request body or query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// Name of the field. Images are counted from 0: `images[2]`.
+    /// Name of the field. Image numbers start at 0: `images[2]` is the third image.
     #[schema(example = "images[2]")]
     pub(crate) field: String,
     /// Stable error code.
     pub(crate) code: FieldErrorCode,
-    /// Human-readable description of the error. Images are counted from 1.
+    /// Human-readable description of the error. Image numbers start at 1.
     #[schema(example = "Image 3: Exceeds 10MB limit")]
     pub(crate) message: String,
 }
 
-/// Stable code of an error in one field.
+/// Stable code of a field error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FieldErrorCode {
@@ -48,6 +51,7 @@ pub(crate) enum FieldErrorCode {
     TimeInvalid,
     TimeInThePast,
     ErrorCodeInvalid,
+    EmailStateInvalid,
     AssigneeInvalid,
     DeletedInvalid,
     FormatInvalid,

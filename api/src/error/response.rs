@@ -1,6 +1,6 @@
 //! Error responses, and how they are logged.
 
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, MAX_FIELD_ERRORS};
 use crate::error::{ApiError, Cause, ErrorCode};
 use crate::openapi::names::ApiErrorCode;
 use crate::request_id;
@@ -22,12 +22,12 @@ pub(crate) struct ErrorBody {
         example = "Your submission could not be accepted. Please correct the problems listed below."
     )]
     message: String,
-    /// Messages of all field errors; without field errors, the top-level `message`. Never empty.
+    /// Messages of the field errors, or the top-level `message` if there are no field errors. Never empty.
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,
     /// Machine-readable description of the error.
     error: ErrorDetail,
-    /// Id of the request in our logs; also in the header `X-Request-Id`.
+    /// Id of the request in our logs. Also returned in the `X-Request-Id` header.
     #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
     request_id: String,
 }
@@ -39,9 +39,9 @@ struct ErrorDetail {
     code: ApiErrorCode,
     /// Copy of the top-level `message`.
     message: String,
-    /// All field errors. Empty except with `invalid_submission`, `invalid_input` and `invalid_query`.
+    /// Field errors, at most 20. Empty unless the code is `invalid_submission`, `invalid_input` or `invalid_query`.
     details: Vec<FieldError>,
-    /// Number of submissions that the filter matches now. Only with `match_count_changed`.
+    /// Number of submissions that the filter now matches. Present only if the code is `match_count_changed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<i64>,
 }
@@ -64,7 +64,7 @@ impl IntoResponse for ApiError {
         let retry_after = self.retry_after();
         let challenge =
             status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
-        let closes_connection = matches!(self, Self::UploadTimeout);
+        let closes_connection = matches!(self, Self::UploadTimeout | Self::Timeout);
         let matched = match &self {
             Self::MatchCountChanged { matched } => Some(*matched),
             _ => None,
@@ -73,13 +73,18 @@ impl IntoResponse for ApiError {
             Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
             _ => None,
         };
-        let accepts_gzip = matches!(self, Self::UnsupportedContentEncoding);
-        let details = self.into_field_errors();
-        // The existing front end shows only these messages.
-        let errors = match details.as_slice() {
+        let accepts_gzip = matches!(self, Self::UnsupportedContentEncoding { .. });
+        let mut details = self.into_field_errors();
+        let has_more = details.len() > MAX_FIELD_ERRORS;
+        details.truncate(MAX_FIELD_ERRORS);
+        // The existing front end shows only the messages in `errors`.
+        let mut errors: Vec<_> = match details.as_slice() {
             [] => vec![message.clone()],
             errors => errors.iter().map(|error| error.message.clone()).collect(),
         };
+        if has_more {
+            errors.push("There are more errors. Correct these first.".to_owned());
+        }
         let body = ErrorBody {
             success: false,
             message: message.clone(),
@@ -94,11 +99,11 @@ impl IntoResponse for ApiError {
         }
         headers.extend(limit.into_iter().flatten());
         if closes_connection {
-            // Otherwise the rest of the body would be read as the next request.
+            // The client may still be sending the body, and the handler may still be reading it.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if accepts_gzip {
-            // RFC 9110, 12.5.3.
+            // RFC 9110, section 12.5.3, recommends this header in a 415 response.
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if challenge {

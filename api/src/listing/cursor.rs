@@ -1,12 +1,12 @@
-//! Cursors identify a page by the submission next to it (keyset pagination). They stay correct while submissions
-//! change, and the last page is as fast as the first. Cursors are opaque to clients.
+//! A cursor identifies a page by the submission before or after it (keyset pagination). Pages therefore stay correct
+//! while submissions change, and reading the last page is as fast as reading the first. Cursors are opaque to clients.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diagflow_store::{PagePosition, Sort, SortBy, SortKey, SubmissionId, UtcTime};
 use serde::{Deserialize, Serialize};
 
-/// Encoded as JSON in base64url.
+/// Contents of a cursor, which are encoded as JSON and then as base64url.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CursorData {
@@ -53,11 +53,11 @@ fn encode(sort: Sort, to: Direction, key: SortKey) -> String {
     let Sort { by, descending } = sort;
     let at = key.at.micros();
     let data = CursorData { by: by.into(), descending, to, at, id: key.id };
-    let json = serde_json::to_vec(&data).expect("strings and numbers are valid JSON");
+    let json = serde_json::to_vec(&data).expect("a cursor can be encoded as JSON");
     BASE64_URL_SAFE_NO_PAD.encode(json)
 }
 
-/// Returns `None` if `text` is not a cursor of a list with this sort order.
+/// Returns `None` if `text` is not a cursor, or if it belongs to a list with a different sort order.
 pub(super) fn decode(text: &str, sort: Sort) -> Option<PagePosition> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let data: CursorData = serde_json::from_slice(&json).ok()?;
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_only_valid_for_its_own_sort_order() {
+    fn a_cursor_is_valid_only_for_its_own_sort_order() {
         let at = UtcTime::from_micros(1_700_000_000_123_456).expect("a time");
         let key = SortKey { at, id: SubmissionId::new() };
         let sort = Sort { by: SortBy::Updated, descending: false };

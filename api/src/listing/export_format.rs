@@ -1,7 +1,7 @@
-//! The formats of exports: CSV for spreadsheets, JSON Lines for programs.
+//! Export formats: CSV for spreadsheets and JSON Lines for programs.
 
 use crate::extract::time_format::rfc3339;
-use diagflow_store::{ClinicalData, SubmissionSummary};
+use diagflow_store::{ClinicalData, EmailState, SubmissionSummary};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ impl FromStr for ExportFormat {
 #[derive(Debug, Serialize)]
 pub(crate) struct ExportRow {
     id: String,
-    email: String,
+    email: Option<String>,
     status: &'static str,
     runs: i32,
     error_code: Option<String>,
@@ -38,6 +38,7 @@ pub(crate) struct ExportRow {
     deleted_at: Option<String>,
     assignee: Option<String>,
     note: Option<String>,
+    email_state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +46,7 @@ pub(crate) struct ExportRow {
 }
 
 /// The CSV columns, in the order of [`ExportRow::cells`].
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "id",
     "email",
     "status",
@@ -58,17 +59,22 @@ const COLUMNS: [&str; 12] = [
     "deleted_at",
     "assignee",
     "note",
+    "email_state",
 ];
-/// Additional columns with medical information.
+/// CSV columns that contain medical information. They are appended to [`COLUMNS`] if the export includes clinical data.
 const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];
 
 impl ExportRow {
-    pub(crate) fn of(row: SubmissionSummary, clinical: Option<ClinicalData>) -> Self {
+    pub(crate) fn of(
+        row: SubmissionSummary,
+        email_state: Option<EmailState>,
+        clinical: Option<ClinicalData>,
+    ) -> Self {
         let (comments, result) =
             clinical.map(|ClinicalData { comments, result }| (comments, result)).unzip();
         Self {
             id: row.id.to_string(),
-            email: row.email.as_str().to_owned(),
+            email: row.erased_at.is_none().then(|| row.email.to_string()),
             status: row.status.name(),
             runs: row.run_number,
             error_code: row.error_code,
@@ -79,16 +85,17 @@ impl ExportRow {
             deleted_at: row.deleted_at.map(rfc3339),
             assignee: row.assignee.map(|id| id.to_string()),
             note: row.note,
+            email_state: email_state.map(|state| state.to_string()),
             comments,
             result: result.flatten().and_then(|result| RawValue::from_string(result).ok()),
         }
     }
 
-    /// Consumes the row, because a result may be too large to copy.
+    /// Takes the row by value because copying a large result would waste memory.
     fn cells(self, clinical: bool) -> impl Iterator<Item = String> {
         let mut cells = vec![
             self.id,
-            self.email,
+            self.email.unwrap_or_default(),
             self.status.to_owned(),
             self.runs.to_string(),
             self.error_code.unwrap_or_default(),
@@ -99,6 +106,7 @@ impl ExportRow {
             self.deleted_at.unwrap_or_default(),
             self.assignee.unwrap_or_default(),
             self.note.unwrap_or_default(),
+            self.email_state.unwrap_or_default(),
         ];
         if clinical {
             cells.push(self.comments.unwrap_or_default());
@@ -149,7 +157,7 @@ impl ExportFormat {
                 bytes
             }
             Self::Csv => {
-                // RFC 4180
+                // RFC 4180 specifies CRLF.
                 let mut file = csv::WriterBuilder::new()
                     .terminator(csv::Terminator::CRLF)
                     .from_writer(Vec::new());
@@ -171,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_read_as_a_formula() {
+    fn cells_that_look_like_formulas_are_escaped() {
         for (cell, expected) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),

@@ -1,5 +1,5 @@
-//! Filters, pages and export formats of submissions, for the staff list, the caller's own list, exports and bulk
-//! retries.
+//! Filters, pagination and export formats for submissions, shared by the staff list, the caller's own list, exports and
+//! bulk actions.
 
 mod cursor;
 pub(crate) mod export_format;

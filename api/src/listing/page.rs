@@ -2,12 +2,12 @@ use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};
 use crate::listing::cursor;
-use crate::openapi::names::{SubmissionErrorCode, SubmissionStatus};
+use crate::openapi::names::{SubmissionEmailState, SubmissionErrorCode, SubmissionStatus};
 use axum::Json;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
-    NewAuditEntry, Page, PagePosition, Sort, SortBy, SortKey, Store, SubmissionFilter,
+    NewAuditEntry, Page, PagePosition, RunKey, Sort, SortBy, SortKey, Store, SubmissionFilter,
     SubmissionId, SubmissionSummary, UserId, UtcTime,
 };
 use serde::Serialize;
@@ -17,7 +17,8 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
-/// Maximum number of skipped submissions: the database reads all of them, which takes about 10 ms.
+/// Maximum number of submissions that precede the requested page. The database has to read all of them, which takes
+/// about 10 ms at this limit.
 const MAX_SKIPPED: usize = 10_000;
 
 #[derive(Debug, Clone)]
@@ -32,13 +33,13 @@ pub(crate) struct PageRequest {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters of `PageRequest`")]
 pub(crate) struct PageQuery {
-    /// Number of the page, from 1. Pages beyond the first 10,000 submissions require a cursor.
+    /// Page number, starting at 1. Pages beyond the first 10,000 submissions require a cursor.
     #[param(example = 1, minimum = 1)]
     page: Option<u32>,
     /// Number of submissions per page, 1 to 100. Default: 20.
     #[param(example = 20, minimum = 1, maximum = 100)]
     per_page: Option<u32>,
-    /// `next_cursor` or `prev_cursor` of another page, instead of `page`. Requires the same `sort`.
+    /// Value of `next_cursor` or `prev_cursor` from another page with the same `sort`. Cannot be combined with `page`.
     cursor: Option<String>,
     /// Sort order: `created_at` or `updated_at`, with a leading `-` for newest first. Default: `-created_at`.
     #[param(example = "-created_at")]
@@ -55,7 +56,7 @@ impl FromParameters for PageRequest {
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let page = parameters.read("page", FieldErrorCode::PageInvalid, |text| {
             let page = text.parse().ok().filter(|page| *page >= 1);
-            page.ok_or_else(|| "page must be a number of at least 1".to_owned())
+            page.ok_or_else(|| "page must be 1 or more".to_owned())
         });
         let per_page = parameters.read("per_page", FieldErrorCode::PerPageInvalid, |text| {
             let count = text.parse().ok().filter(|count| (1..=MAX_PER_PAGE).contains(count));
@@ -65,7 +66,7 @@ impl FromParameters for PageRequest {
             parameters.read("sort", FieldErrorCode::SortInvalid, parse_sort).unwrap_or_default();
         let cursor = parameters.take("cursor");
         if cursor.is_some() && page.is_some() {
-            let message = "Use either page or cursor".to_owned();
+            let message = "Use either page or cursor, but not both".to_owned();
             parameters.add_error("cursor", FieldErrorCode::PageAndCursor, message);
         }
         Self {
@@ -91,18 +92,18 @@ fn parse_sort(text: &str) -> Result<Sort, String> {
     Ok(Sort { by, descending })
 }
 
-/// The readers of a list, which determine the fields of its items.
+/// Who is reading a list, which determines the fields of its items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListReader {
     /// The account that sent the submissions.
     Sender,
     Staff {
-        /// Whether they may read comments.
+        /// Whether the reader may read comments.
         clinical: bool,
     },
 }
 
-/// Reads a page of the submissions that match the filter, and appends `entry` before the page is returned.
+/// Reads a page of submissions that match the filter, and appends `entry` to the audit log before returning the page.
 pub(crate) async fn list_page(
     store: &Store,
     filter: &SubmissionFilter,
@@ -119,6 +120,10 @@ pub(crate) async fn list_page(
         }
         _ => HashMap::new(),
     };
+    let email_states = match reader {
+        ListReader::Staff { .. } => store.email_states(&runs(&page.rows)).await?,
+        ListReader::Sender => HashMap::new(),
+    };
     let total = store.count_submissions(filter).await?;
     store.append_audit_entry(entry).await?;
     let mut body = response_body(request, position, page, total);
@@ -127,8 +132,17 @@ pub(crate) async fn list_page(
             (item.note, item.assignee) = (None, None);
         }
         item.comments = comments.get(&item.id).cloned();
+        if reader != ListReader::Sender {
+            item.email_state = Some(email_states.get(&item.id).copied().map(Into::into));
+        }
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+}
+
+/// Returns the newest run of each submission.
+pub(crate) fn runs<'a>(rows: impl IntoIterator<Item = &'a SubmissionSummary>) -> Vec<RunKey> {
+    let run = |row: &SubmissionSummary| RunKey { submission: row.id, number: row.run_number };
+    rows.into_iter().map(run).collect()
 }
 
 fn position(request: &PageRequest) -> ApiResult<PagePosition> {
@@ -159,7 +173,7 @@ pub(crate) struct ListBody {
 /// Position of a page in a list.
 #[derive(Debug, Serialize, ToSchema)]
 struct SubmissionPagination {
-    /// Number of the page, from 1. `null` if the request has a cursor.
+    /// Page number, starting at 1. `null` if the request has a cursor.
     #[schema(required)]
     page: Option<usize>,
     /// Number of submissions per page.
@@ -168,10 +182,10 @@ struct SubmissionPagination {
     /// Exact number of matching submissions.
     #[schema(example = 123)]
     total: i64,
-    /// Cursor of the next page. `null` on the last page.
+    /// Cursor for the next page. `null` on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
-    /// Cursor of the previous page. `null` on the first page.
+    /// Cursor for the previous page. `null` on the first page.
     #[schema(required)]
     prev_cursor: Option<String>,
 }
@@ -182,15 +196,15 @@ pub(crate) struct SubmissionSummaryBody {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     id: SubmissionId,
-    /// E-mail address of the patient.
-    #[schema(example = "ana@example.org")]
-    email: String,
+    /// E-mail address of the patient. `null` if the submission was erased.
+    #[schema(required, example = "ana@example.org")]
+    email: Option<String>,
     /// Status of the submission.
     status: SubmissionStatus,
     /// Number of runs.
     #[schema(example = 1)]
     runs: i32,
-    /// Stable code of the failure.
+    /// Stable failure code.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
     /// Time of receipt.
@@ -208,17 +222,24 @@ pub(crate) struct SubmissionSummaryBody {
     /// Time of deletion.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     deleted_at: Option<UtcTime>,
-    /// Always `true`: a submission without consent is not accepted.
+    /// Time at which the personal data was erased.
+    #[schema(required, value_type = Option<String>, format = "date-time")]
+    erased_at: Option<UtcTime>,
+    /// Always `true`, because submissions without consent are rejected.
     #[schema(example = true)]
     consent_given: bool,
-    /// Comments of the patient. Requires `clinical:read`.
+    /// Comments from the patient. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
-    /// Staff note. Only in staff lists.
+    /// State of the latest e-mail. `null` if no e-mail is due. Present only in lists for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SubmissionEmailState>)]
+    email_state: Option<Option<SubmissionEmailState>>,
+    /// Staff note. Present only in lists for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     note: Option<Option<String>>,
-    /// Id of the account that takes care of the submission. Only in lists for staff.
+    /// Id of the account to which the submission is assigned. Present only in lists for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     assignee: Option<Option<UserId>>,
@@ -228,7 +249,7 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
     fn from(row: SubmissionSummary) -> Self {
         Self {
             id: row.id,
-            email: row.email.as_str().to_owned(),
+            email: row.erased_at.is_none().then(|| row.email.to_string()),
             status: row.status.into(),
             runs: row.run_number,
             error_code: row.error_code,
@@ -237,8 +258,10 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
             finished_at: row.finished_at,
             submitted_by: row.submitted_by,
             deleted_at: row.deleted_at,
+            erased_at: row.erased_at,
             consent_given: true,
             comments: None,
+            email_state: None,
             note: Some(row.note),
             assignee: Some(row.assignee),
         }
@@ -254,7 +277,7 @@ fn response_body(
     let sort = request.sort;
     let (is_first, is_last) = match position {
         PagePosition::Skip(skipped) => (skipped == 0, !page.has_more),
-        // A cursor was returned by an adjacent page, so that page exists.
+        // A cursor comes from an adjacent page, so there is always another page on that side.
         PagePosition::After(_) => (false, !page.has_more),
         PagePosition::Before(_) => (!page.has_more, false),
     };

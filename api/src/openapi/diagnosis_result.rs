@@ -8,7 +8,6 @@ use utoipa::{PartialSchema, ToSchema};
 /// Documents [`diagflow_store::DiagnosisResult`].
 pub(crate) enum DiagnosisResult {}
 
-/// Documents an item of `findings`.
 enum DiagnosisFinding {}
 
 fn scalar(description: &str) -> ObjectBuilder {
@@ -34,7 +33,7 @@ impl PartialSchema for DiagnosisResult {
         let recommendations = list(text().build().into(), "Recommendations, usually as a list.");
         ObjectBuilder::new()
             .description(Some(
-                "Result from LoopAI. LoopAI does not define its members. These are the usual ones; others are possible.",
+                "Result from LoopAI. Only the usual members are listed. None is guaranteed, and others are possible.",
             ))
             .property("notice", scalar("Note on the whole result, for example that it is simulated."))
             .property("summary", scalar("Summary."))

@@ -1,4 +1,4 @@
-//! Documents error responses: one response per status, with a list of its codes.
+//! Documents error responses: one response per HTTP status, with a list of the possible error codes.
 
 use crate::error::ErrorCode;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn add_to(responses: &mut Responses, codes: &[ErrorCode]) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer);
             let header = HeaderBuilder::new()
                 .schema(Some(seconds))
-                .description(Some("Number of seconds to wait before the request is repeated."));
+                .description(Some("Number of seconds to wait before repeating the request."));
             response.headers.insert("Retry-After".to_owned(), header.build().into());
         }
     }
@@ -44,8 +44,8 @@ pub(crate) fn responses(codes: &[ErrorCode]) -> Responses {
     responses
 }
 
-/// Declares the errors that a handler itself returns, for its `responses(…)`. Extractors, guards and layers
-/// document their own.
+/// Declares the errors that a handler itself returns, for `responses(…)`. Extractors, guards and layers document their
+/// own errors.
 macro_rules! errors {
     ($name:ident: $($code:ident),+ $(,)?) => {
         pub(crate) enum $name {}

@@ -1,8 +1,9 @@
-//! Example requests. Tests send them and get the documented responses, so they also work in `/docs`.
+//! Example requests. Tests send them and check that the responses are as documented, so the examples also work in
+//! `/docs`.
 
 use serde_json::{Value, json};
 
-/// A photo of 8 by 8 pixels.
+/// A photo that measures 8 by 8 pixels.
 const PHOTO: &str = "data:image/jpeg;base64,\
     /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABQODxIPDRQSEBIXFRQYHjIhHhwcHj0sLiQySUBMS0dARkVQWnNiUFVtVk\
     VGZIhlbXd7gYKBTmCNl4x9lnN+gXz/2wBDARUXFx4aHjshITt8U0ZTfHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8\
@@ -14,7 +15,7 @@ const PHOTO_BYTES: usize = 308;
 pub(crate) const EMAIL: &str = "patient@example.org";
 pub(crate) const COMMENTS: &str = "The spot on my arm has been itching since Monday.";
 
-/// A submission as JSON. It names no consent version, so that it is valid with every setting.
+/// A JSON submission. It omits the consent version, so it is valid with any settings.
 pub(crate) fn submission() -> Value {
     json!({ "email": EMAIL, "comments": COMMENTS, "consent": true, "images": [image()] })
 }

@@ -1,12 +1,11 @@
-//! Schemas of files. OpenAPI 3.1 describes a file by its media type alone, but generators and Swagger UI recognise it by
-//! `format: binary`, as in OpenAPI 3.0.
+//! Schemas of files. OpenAPI 3.1 describes a file by its media type alone, but client generators and Swagger UI
+//! recognise a file only by `format: binary`, as in OpenAPI 3.0.
 
 use std::borrow::Cow;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Documents the bytes of a file.
 pub(crate) enum FileBytes {}
 
 impl PartialSchema for FileBytes {

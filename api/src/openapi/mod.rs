@@ -1,6 +1,7 @@
 //! The OpenAPI document: its title, tags and security schemes. Paths and schemas come from the handlers.
 
 pub(crate) mod diagnosis_result;
+pub(crate) mod erasure_receipt;
 pub(crate) mod error_responses;
 pub(crate) mod examples;
 pub(crate) mod files;
@@ -24,11 +25,11 @@ use utoipa::{Modify, OpenApi};
 #[openapi(
     info(
         title = "Diagflow",
-        description = "Receives a patient's photos, comments and consent, responds at once, and delivers the \
+        description = "Diagflow receives a patient's photos, comments and consent, responds immediately, and sends the \
             diagnosis when it is complete. All error responses have the same format, with a stable `error.code` \
-            and the id of the request, which is also in the header `X-Request-Id` of every response. Request bodies \
-            may be compressed with `Content-Encoding: gzip`. Later versions \
-            may add members to objects and values to enums.",
+            and the request id. Every response includes the request id in the `X-Request-Id` header. Request \
+            bodies may be compressed with gzip (`Content-Encoding: gzip`). Later versions may add members to \
+            objects and values to enums.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -69,25 +70,25 @@ impl Modify for Security {
         };
         let csrf_token = ApiKeyValue::with_description(
             "X-CSRF-Token",
-            "The `csrf_token` from the sign-in. Required with the session cookie.",
+            "The `csrf_token` from the sign-in response. Required when authenticating with the session cookie.",
         );
         let schemes = [
             (
                 security::SUBMISSION_TOKEN,
-                bearer("The `access_token` from the response to the submission."),
+                bearer("The `access_token` from the submission response."),
             ),
             (
                 security::SUBMISSION_COOKIE,
                 cookie(
                     ACCESS_COOKIE,
-                    "The same token in a cookie that the response sets, for `EventSource`. With HTTPS, the name of the \
-                     cookie begins with `__Secure-`.",
+                    "The `access_token` in a cookie that is set by the submission response. Browsers send it with \
+                     `EventSource` requests. Over HTTPS, the cookie's name begins with `__Secure-`.",
                 ),
             ),
             (
                 security::SESSION,
                 bearer(
-                    "The `access_token` of a session, or an API key. The scope is the permission that the route \
+                    "A session's `access_token`, or an API key. Scopes are the permissions that the route \
                      requires.",
                 ),
             ),
@@ -95,8 +96,8 @@ impl Modify for Security {
                 security::SESSION_COOKIE,
                 cookie(
                     cookies::SESSION.name,
-                    "The access token in a cookie, for web pages. With HTTPS, the name of the cookie begins with \
-                     `__Host-`.",
+                    "A session's `access_token` in a cookie, for web pages. Over HTTPS, the cookie's name \
+                     begins with `__Host-`.",
                 ),
             ),
             (security::CSRF_TOKEN, SecurityScheme::ApiKey(ApiKey::Header(csrf_token))),
@@ -108,7 +109,7 @@ impl Modify for Security {
     }
 }
 
-/// Adds the values that depend on the settings: the addresses of this API, and the current version of the consent text.
+/// Adds the values that depend on the settings: the server URLs and the current consent version.
 pub(crate) fn apply_settings(document: &mut OpenApiDocument, settings: &ApiSettings) {
     let public = Server::new(settings.address(""));
     let same_host = utoipa::openapi::ServerBuilder::new()

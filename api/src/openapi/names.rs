@@ -1,11 +1,11 @@
-//! Enums whose values appear in JSON by their names. Each has one schema, which lists the names of its variants, so that
-//! the document cannot differ from the code.
+//! Enums whose values are serialized by name. Each enum's schema lists its variant names, so the OpenAPI document
+//! cannot diverge from the code.
 
 use crate::auth::permissions::Permission;
 use crate::error::ErrorCode;
 use diagflow_store::{
-    Action, ActorKind, DeliveryKind, DeliveryStatus, EventName, FailureCode, ObjectKind, Role,
-    Status, Step,
+    Action, ActorKind, DeliveryKind, DeliveryStatus, EmailState, EventName, FailureCode,
+    ObjectKind, Role, Status, Step,
 };
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -74,16 +74,18 @@ macro_rules! named_enums {
 named_enums! {
     Status => SubmissionStatus: "Status of a submission. `completed`, `failed`, `timed_out` and `cancelled` are final, \
         unless staff retry the submission.";
-    Step => SubmissionStep: "Machine-readable name of an event of a submission.";
+    Step => SubmissionStep: "Machine-readable name of a submission event.";
     EventName => SubmissionEventName: "Name of a server-sent event about a submission.";
-    DeliveryStatus => EmailStatus: "Status of an e-mail. `unknown`: the connection to the mail server broke, so it may \
-        have been sent.";
-    DeliveryKind => EmailKind: "Outcome that an e-mail is about.";
-    FailureCode => SubmissionErrorCode: "Stable code of the reason why a submission, a run or an e-mail failed.";
+    DeliveryStatus => EmailStatus: "Status of an e-mail. `unknown`: the connection to the mail server broke, so the \
+        e-mail may or may not have been sent.";
+    EmailState => SubmissionEmailState: "State of a submission's latest e-mail. `planned`: due within the last hour. \
+        `overdue`: due for more than an hour. `unknown`: the e-mail may or may not have been sent.";
+    DeliveryKind => EmailKind: "Submission outcome reported by an e-mail.";
+    FailureCode => SubmissionErrorCode: "Stable failure code of a submission, a run or an e-mail.";
     ErrorCode => ApiErrorCode: "Stable code of an error response.";
     Role => AccountRole: "Role of an account.";
     Permission => AccountPermission: "Permission of an account.";
-    ActorKind => AuditActorKind: "Kind of actor. `operator` is the command line.";
-    Action => AuditAction: "Action in the audit log.";
-    ObjectKind => AuditObjectKind: "Kind of object of an action. `service`: no single object.";
+    ActorKind => AuditActorKind: "Kind of actor. `operator` is a command-line user.";
+    Action => AuditAction: "Action that the audit log records.";
+    ObjectKind => AuditObjectKind: "Kind of object that an action affects. `service`: no single object is affected.";
 }

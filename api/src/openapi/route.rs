@@ -1,5 +1,5 @@
-//! Documents routes from the argument types of their handlers, so that no handler has to list the parameters, bodies
-//! and errors of its extractors.
+//! Derives route documentation from the argument types of handlers, so handlers need not list the parameters, bodies
+//! and errors of their extractors.
 
 use crate::app::AppState;
 use crate::error::ErrorCode;
@@ -21,7 +21,7 @@ pub(crate) struct RouteDocument<'a> {
 }
 
 pub(crate) trait Documented {
-    /// Adds the parameters, the body and the errors of this argument.
+    /// Adds this argument type's parameters, body and errors.
     fn document(_route: &mut RouteDocument<'_>) {}
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn documented<H: DocumentedHandler<Arguments>, Arguments>(
     (schemas, paths, router)
 }
 
-/// A route with the documentation of its handler.
+/// Builds a route that is documented from its handler.
 macro_rules! route {
     ($handler:path) => {
         $crate::openapi::route::documented(utoipa_axum::routes!($handler), $handler)

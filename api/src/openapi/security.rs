@@ -1,4 +1,4 @@
-//! Names of the security schemes, and the requirements of routes.
+//! Names of the security schemes, and security requirements for routes.
 
 use utoipa::openapi::security::SecurityRequirement;
 
@@ -10,12 +10,12 @@ pub(crate) const CSRF_TOKEN: &str = "csrf_token";
 
 const NO_SCOPES: [&str; 0] = [];
 
-/// The access token of a submission.
+/// Requires a submission's access token.
 pub(crate) fn submission_token() -> [SecurityRequirement; 2] {
     [SUBMISSION_TOKEN, SUBMISSION_COOKIE].map(|scheme| SecurityRequirement::new(scheme, NO_SCOPES))
 }
 
-/// An account with one of these permissions, for a request that changes nothing.
+/// Requires an account with one of these permissions, for a read-only request.
 pub(crate) fn account(permissions: &[&str]) -> [SecurityRequirement; 2] {
     [SESSION, SESSION_COOKIE].map(|scheme| SecurityRequirement::new(scheme, permissions.to_vec()))
 }

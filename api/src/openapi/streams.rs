@@ -1,12 +1,12 @@
-//! Schemas of the event streams. OpenAPI 3.1 has no notation for server-sent events. Generators that support them read
-//! the schema of `text/event-stream` as the data of one event.
+//! Schemas for the event streams. OpenAPI 3.1 has no notation for server-sent events. Client generators that support
+//! them interpret the schema of `text/event-stream` as the data of one event.
 
 use crate::events::all_events::ChangeBody;
 use crate::events::submission_events::EventBody;
 use crate::openapi::names::EmailStatus;
 use utoipa::ToSchema;
 
-/// Data of an event of a submission.
+/// Data of a submission event.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the stream")]
@@ -21,8 +21,8 @@ pub(crate) enum SubmissionEvent {
 pub(crate) struct ResultReadyEvent {
     #[serde(flatten)]
     update: EventBody,
-    /// Status of the e-mail with the result. If it is `planned` or `sending`, read it again later from the status
-    /// document.
+    /// Status of the result e-mail. If it is `planned` or `sending`, request the status document later to get the
+    /// outcome.
     email_status: Option<EmailStatus>,
 }
 

@@ -1,4 +1,4 @@
-//! Cancels a submission, for staff and for the patient.
+//! Cancels a submission on behalf of staff or the patient.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse;
@@ -9,7 +9,7 @@ use diagflow_store::{CancelOutcome, NewAuditEntry, SubmissionId};
 errors!(CancelErrors: AlreadyFinal);
 
 pub(crate) enum Cancellation {
-    /// Temporal cancels the run with this number.
+    /// Temporal will cancel the run with this number.
     Requested(i32),
     Done,
 }

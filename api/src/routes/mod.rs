@@ -11,10 +11,10 @@ use self::loopai::{file as loopai_file, webhook};
 use self::operation::{health, home, metrics, ready, version};
 use self::patient::{cancel, events, my_submissions, status, submit};
 use crate::app::AppState;
-use crate::auth::guard::guarded;
+use crate::auth::guard::{guarded, guarded_stream};
 use crate::auth::permissions::Permission;
 use crate::layers::limiters::RateLimitClass;
-use crate::layers::rate_limit::rate_limited;
+use crate::layers::rate_limit::{rate_limited, rate_limited_stream};
 use crate::layers::time_limit::{limit_time, time_limited};
 use crate::openapi::Document;
 use crate::openapi::route::route;
@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
-/// All routes with their documentation. The path of a route is in the attribute of its handler.
+/// Returns all routes with their documentation. Each route's path is in the `utoipa::path` attribute of its handler.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
     let api = OpenApiRouter::new()
@@ -32,7 +32,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(accounts(state))
         .merge(staff_reads(state))
         .merge(staff_actions(state));
-    // The upload has its own time limit.
+    // Uploads have their own time limit.
     let upload =
         rate_limited(state, RateLimitClass::SubmitAttempt, route!(submit::create_submission))
             .layer(DefaultBodyLimit::max(settings.max_body()));
@@ -46,7 +46,7 @@ fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
     let read = |routes| rate_limited(state, RateLimitClass::Read, routes);
     OpenApiRouter::new()
         .routes(read(route!(status::read_submission_status)))
-        .routes(read(route!(events::follow_submission)))
+        .routes(rate_limited_stream(state, RateLimitClass::Read, route!(events::follow_submission)))
         .routes(rate_limited(state, RateLimitClass::Cancel, route!(cancel::cancel_own_submission)))
 }
 
@@ -60,7 +60,7 @@ fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
         ))
 }
 
-/// Rate-limited, because each request may query the database.
+/// These routes are rate-limited because each request may query the database.
 fn operation(state: &AppState) -> OpenApiRouter<AppState> {
     let health = |routes| rate_limited(state, RateLimitClass::Health, routes);
     OpenApiRouter::new()
@@ -109,7 +109,9 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
 }
 
 fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
-    use self::staff::{bulk_retry, cancel, history, resend, retry, update};
+    use self::staff::{
+        bulk_resend, bulk_retry, cancel, history, resend, retry, revoke_token, update,
+    };
     use Permission::{
         DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry, SubmissionsUpdate,
     };
@@ -118,16 +120,18 @@ fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, SubmissionsRetry, route!(retry::retry_submission)))
         .routes(guarded(state, SubmissionsRetry, route!(bulk_retry::retry_submissions)))
         .routes(guarded(state, SubmissionsUpdate, route!(update::update_submission)))
+        .routes(guarded(state, SubmissionsUpdate, route!(revoke_token::revoke_submission_token)))
         .routes(guarded(state, DeliveriesResend, route!(resend::resend_delivery)))
+        .routes(guarded(state, DeliveriesResend, route!(bulk_resend::resend_emails)))
         .routes(guarded(state, HistoryRead, route!(history::read_history)))
         .routes(guarded(state, HistoryRead, route!(history::read_raw_history)))
 }
 
 fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
-    use self::staff::{all_events, audit, deletion, detail, export, file, list};
+    use self::staff::{all_events, audit, deletion, detail, erase, export, file, list};
     use Permission::{
-        AuditRead, ClinicalRead, SubmissionsDelete, SubmissionsExport, SubmissionsRead,
-        SubmissionsReadOwn,
+        AuditRead, ClinicalRead, SubmissionsDelete, SubmissionsErase, SubmissionsExport,
+        SubmissionsRead, SubmissionsReadOwn,
     };
     OpenApiRouter::new()
         .routes(guarded(state, SubmissionsReadOwn, route!(my_submissions::list_own_submissions)))
@@ -136,8 +140,9 @@ fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, SubmissionsRead, route!(detail::read_submission)))
         .routes(guarded(state, SubmissionsDelete, route!(deletion::delete_submission)))
         .routes(guarded(state, SubmissionsDelete, route!(deletion::restore_submission)))
+        .routes(guarded(state, SubmissionsErase, route!(erase::erase_submission)))
         .routes(guarded(state, ClinicalRead, route!(file::read_file)))
-        .routes(guarded(state, SubmissionsRead, route!(all_events::follow_submissions)))
+        .routes(guarded_stream(state, SubmissionsRead, route!(all_events::follow_submissions)))
         .routes(guarded(state, AuditRead, route!(audit::list_audit_entries)))
 }
 

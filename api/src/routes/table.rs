@@ -1,4 +1,4 @@
-//! The routes with their access rules, read from the OpenAPI document.
+//! Lists the routes and their access rules, as read from the OpenAPI document.
 
 use crate::app::{App, AppState};
 use crate::auth::permissions::Permission;
@@ -14,21 +14,22 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub method: String,
-    /// With parameters in braces.
+    /// The path, with parameters in braces.
     pub path: String,
     pub access: Access,
 }
 
-/// The callers that may use a route.
+/// Who may use a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody. The route may check a signature or a token of its own.
+    /// Anyone. The handler may still check a signature or another token.
     Public,
-    /// Holders of the submission's access token, the account that sent it, and staff with `submissions:read`.
+    /// Holders of the submission's access token, the account that sent the submission, and staff with
+    /// `submissions:read`.
     Submission,
     /// Holders of the submission's access token only.
     SubmissionToken,
-    /// Roles with a permission.
+    /// Accounts whose role grants the permission.
     Roles { permission: String, roles: Vec<Role> },
 }
 
@@ -49,11 +50,11 @@ impl fmt::Display for Route {
     }
 }
 
-/// All routes of `app`, by path.
+/// Returns all routes of `app`, sorted by path.
 pub fn route_table(app: App) -> Vec<Route> {
     let state = AppState::new(app, CancellationToken::new());
     let document = routes::all(&state).into_openapi();
-    let document = serde_json::to_value(document).expect("the documentation is JSON");
+    let document = serde_json::to_value(document).expect("the documentation is valid JSON");
     let paths = document["paths"].as_object().cloned().unwrap_or_default();
     let routes = paths.iter().flat_map(|(path, item)| {
         METHODS.iter().filter_map(|method| {

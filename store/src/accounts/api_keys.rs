@@ -1,4 +1,4 @@
-//! API keys, which programs use to sign in. A key is valid until it is revoked, it expires, or its account is disabled.
+//! API keys, which programs use to sign in. A key is valid until it is revoked or expires, or its account is disabled.
 
 use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::users::{Role, User};
@@ -19,7 +19,6 @@ pub struct ApiKey {
     pub name: String,
     pub created_at: UtcTime,
     pub used_at: Option<UtcTime>,
-    /// `None` if the key does not expire.
     pub expires_at: Option<UtcTime>,
     pub revoked_at: Option<UtcTime>,
 }
@@ -36,12 +35,12 @@ pub struct NewApiKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKeyOwner {
     Valid(User),
-    /// The secret is correct, but the key was revoked, has expired, or its account is disabled.
+    /// The secret is correct, but the key has been revoked or has expired, or its account is disabled.
     Invalid(User),
 }
 
 impl Store {
-    /// Returns `None`, without a change, unless the account is an enabled service account.
+    /// Creates an API key. Returns `None` and changes nothing unless the account is an enabled service account.
     pub async fn create_api_key(
         &self,
         new: &NewApiKey,
@@ -78,7 +77,6 @@ impl Store {
         })
     }
 
-    /// All keys of an account, including invalid ones, newest first.
     pub async fn user_api_keys(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
@@ -90,7 +88,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns `false`, without a change, if the account does not have this key or the key is already revoked.
+    /// Returns `false` and changes nothing if the account does not have this key or the key has already been revoked.
     pub async fn revoke_api_key(
         &self,
         user: UserId,
@@ -110,7 +108,7 @@ impl Store {
         })
     }
 
-    /// The owner of a key whose secret has the digest `secret`. Updates `used_at` of a valid key.
+    /// Returns a key's owner if `secret` is the digest of the key's secret. Updates `used_at` if the key is valid.
     pub async fn authenticate_api_key(
         &self,
         key: ApiKeyId,
@@ -122,7 +120,7 @@ impl Store {
         let found: Option<(User, Option<bool>)> = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
-            // Digests need not be compared in constant time: a partial match reveals nothing about the secret.
+            // Digests need not be compared in constant time because a partial match reveals nothing about the secret.
             .filter(api_keys::secret.eq(secret))
             .select((User::as_select(), active.and(expires)))
             .first(&mut connection)
@@ -141,7 +139,7 @@ impl Store {
         Ok(Some(ApiKeyOwner::Valid(user)))
     }
 
-    /// The owner of a valid key. Does not update `used_at`, so that it can be used for streams that stay open.
+    /// Does not update `used_at` because open event streams check their API key repeatedly.
     pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table

@@ -1,4 +1,4 @@
-//! Accounts of people and programs: users, sessions, API keys, and the throttling of sign-ins.
+//! Accounts for people and programs: users, sessions, API keys and sign-in throttling.
 
 use std::time::Duration;
 
@@ -8,5 +8,5 @@ pub(crate) mod throttles;
 pub(crate) mod user_admin;
 pub(crate) mod users;
 
-/// Minimum time between two updates of the `used_at` of a session or key.
+/// Minimum interval between updates to `used_at` for the same session or key.
 const USED_AT_PRECISION: Duration = Duration::from_secs(60);

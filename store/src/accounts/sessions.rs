@@ -1,5 +1,5 @@
-//! Sessions. A session is active until it is ended, has been idle for too long, reaches its maximum lifetime, or its
-//! account is disabled.
+//! Sessions of signed-in users. A session stays active until it is ended, has been idle for too long or reaches its
+//! maximum lifetime, or until its account is disabled.
 
 use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::throttles::KNOWN_FOR;
@@ -25,12 +25,12 @@ use strum::IntoStaticStr;
 pub struct NewSession {
     pub id: SessionId,
     pub user: UserId,
-    /// When the password that the user signed in with was set.
+    /// Time at which the password used to sign in was set.
     pub password_changed_at: Option<UtcTime>,
     pub refresh: Sha256,
     pub network: String,
     pub address: String,
-    /// At most 255 characters.
+    /// Value of the `User-Agent` header, at most 255 characters.
     pub user_agent: String,
     pub idle: Duration,
     pub lifetime: Duration,
@@ -44,13 +44,12 @@ pub struct Session {
     pub address: String,
     pub user_agent: String,
     pub created_at: UtcTime,
-    /// To the minute.
+    /// Time of the last use, accurate to one minute.
     pub used_at: UtcTime,
     pub idle_after: UtcTime,
     pub expires_at: UtcTime,
 }
 
-/// Why a session ended. Stored in snake case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum EndReason {
@@ -61,7 +60,6 @@ pub enum EndReason {
     UserDisabled,
     PasswordChanged,
     RoleChanged,
-    /// The database was restored from a backup.
     Restored,
 }
 
@@ -75,7 +73,7 @@ impl EndReason {
 pub struct Rotation {
     pub given: Sha256,
     pub next: Sha256,
-    /// How long the old token is still accepted after a rotation, because the response may have been lost.
+    /// How long the old token is still accepted, in case the response with the new token is lost.
     pub grace: Duration,
     pub idle: Duration,
 }
@@ -83,9 +81,9 @@ pub struct Rotation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshOutcome {
     Rotated,
-    /// The token was rotated within the grace period. Its successor is still valid.
+    /// The token has already been rotated, but the grace period has not ended and its successor is still valid.
     Repeated,
-    /// The token was rotated earlier, so somebody else may have a copy. This call ended the session.
+    /// Somebody else may have a copy of the token, so this call ended the session.
     Reused,
     Ended,
 }
@@ -125,7 +123,7 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-/// Whether the session is active. If so, its row stays locked, and the session cannot end before the transaction does.
+/// Locks an active session's row so the session cannot end before the transaction does.
 pub(crate) async fn lock_active(
     connection: &mut Connection,
     user: UserId,
@@ -164,8 +162,8 @@ async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()
 }
 
 impl Store {
-    /// Returns `false`, without a change, if the account was disabled or its password was changed since the password
-    /// was verified. Both end all sessions of an account, so they must also prevent a new one.
+    /// Returns `false` and changes nothing if the account was disabled or its password was changed after the password
+    /// was verified. Both changes end all sessions, so they must also prevent new ones.
     pub async fn create_session(
         &self,
         new: &NewSession,
@@ -187,7 +185,7 @@ impl Store {
         })
     }
 
-    /// Ends a session, unless it has already ended. The audit entry is written in either case.
+    /// Writes the audit entry even if the session has already ended.
     pub async fn end_session(
         &self,
         session: SessionId,
@@ -203,7 +201,6 @@ impl Store {
         })
     }
 
-    /// The active sessions of an account, newest first.
     pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
@@ -218,7 +215,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns `false`, without a change, if the account has no such open session.
+    /// Returns `false` and changes nothing if the account has no open session with this id.
     pub async fn end_user_session(
         &self,
         user: UserId,
@@ -239,7 +236,6 @@ impl Store {
         })
     }
 
-    /// Returns the number of ended sessions.
     pub async fn end_user_sessions(
         &self,
         user: UserId,
@@ -254,9 +250,9 @@ impl Store {
         })
     }
 
-    /// Rotates a refresh token. The caller must have verified that we issued it. A token that is neither the newest
-    /// one, nor the one before it within the grace period, ends the session. `done` is the audit entry of a rotation,
-    /// `reused` that of a session ended this way.
+    /// Rotates a refresh token. The caller must have verified that Diagflow issued the token. Accepts the newest token
+    /// and, within the grace period, the one before it. Any other token ends the session. `done` is the audit entry for
+    /// a rotation, and `reused` is the audit entry for ending a session because a token was reused.
     pub async fn refresh_session(
         &self,
         session: SessionId,
@@ -305,7 +301,7 @@ impl Store {
         })
     }
 
-    /// The user of an active session. Extends the session by `idle`, up to its absolute end.
+    /// Returns an active session's user and extends the session by `idle`, but not beyond its maximum lifetime.
     pub async fn authenticate_session(
         &self,
         session: SessionId,
@@ -326,7 +322,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The user of an active session. Does not extend the session, so that it can be used for streams that stay open.
+    /// Does not extend the session because open event streams check their session repeatedly.
     pub async fn session_user(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         find_active(&mut connection, session).await
@@ -334,7 +330,7 @@ impl Store {
 }
 
 impl Store {
-    /// Deletes a batch of sessions that expired more than 30 days ago, and returns their number.
+    /// Deletes a batch of sessions that expired more than 30 days ago, and returns the number deleted.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "sessions", "expires_at", KNOWN_FOR).await

@@ -1,10 +1,9 @@
-//! Slows down password guessing. Each subject (an account, a network, a device, or a combination) has a count of
-//! failures, which halves after every quarter of an hour without a new failure. Beyond the free failures, each failure
-//! doubles the wait until the next attempt.
+//! Throttles password guessing. Each subject (an account, a network, a device, or a combination of these) has a failure
+//! count, which is halved after every 15 minutes without a new failure. After a number of free failures, each further
+//! failure doubles the wait before the next attempt.
 //!
-//! An attempt counts as a failure from its start until it succeeds, so concurrent attempts cannot bypass the
-//! limit. The rows of the subjects are locked during the decision, so the limit holds across all
-//! replicas.
+//! An attempt counts as a failure from its start until it succeeds, so concurrent attempts cannot bypass the limit. The
+//! subjects' rows are locked while an attempt is checked, so the limit applies across all replicas.
 
 use crate::db::clock::before;
 use crate::db::connection::Connection;
@@ -22,13 +21,12 @@ use std::time::Duration;
 
 const HALF_LIFE: Duration = Duration::from_secs(15 * 60);
 const MAX_FAILURES: i32 = 1000;
-/// 1000 failures halve to zero in 2.5 hours, so older rows can be deleted.
+/// Halving reduces a count of 1000 to zero within 2.5 hours, so rows older than a day have no effect.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleLimit {
-    /// Digest of the subject's name.
     pub subject: Sha256,
     pub free: u32,
     pub longest: Duration,
@@ -37,7 +35,7 @@ pub struct ThrottleLimit {
 }
 
 impl ThrottleLimit {
-    /// The wait after this number of failures: none for fewer than `free`, then 1, 2, 4 … seconds.
+    /// Returns the wait after this many failures: none below `free`, then 1, 2, 4 … seconds.
     fn pause(&self, failures: i32) -> Duration {
         let failures = u32::try_from(failures).unwrap_or(0);
         match failures.checked_sub(self.free) {
@@ -47,9 +45,9 @@ impl ThrottleLimit {
     }
 }
 
-/// An attempt in progress. It counts as a failure until [`Store::sign_in_succeeded`] undoes it.
+/// A sign-in attempt in progress. The attempt counts as a failure until [`Store::sign_in_succeeded`] is called.
 #[derive(Debug, Clone)]
-#[must_use = "call `sign_in_succeeded` for a successful attempt"]
+#[must_use = "call `sign_in_succeeded` if the attempt succeeds"]
 pub struct SignInAttempt {
     at: UtcTime,
     before: Vec<ThrottleState>,
@@ -58,7 +56,7 @@ pub struct SignInAttempt {
 #[derive(Debug, Clone)]
 pub enum AttemptDecision {
     Allowed(SignInAttempt),
-    /// Time until the next attempt is allowed. This one does not count.
+    /// Time until the next attempt is allowed. A delayed attempt does not count as a failure.
     Delayed(Duration),
 }
 
@@ -72,14 +70,13 @@ pub struct KnownClient {
 struct ThrottleState {
     subject: Sha256,
     failures: i32,
-    /// As stored, not halved.
     stored_failures: i32,
     failed_at: UtcTime,
 }
 
 impl Store {
     pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
-        // Sorted, so that two attempts do not deadlock.
+        // Locks the rows in a fixed order so two attempts cannot deadlock.
         let mut limits = limits.to_vec();
         limits.sort_by_key(|limit| limit.subject);
         transaction!(self, connection => {
@@ -109,7 +106,7 @@ impl Store {
         })
     }
 
-    /// Stops counting the attempt as a failure, and deletes the failures of `cleared`.
+    /// Stops counting the attempt as a failure, and resets the failure count of the subject `cleared`.
     pub async fn sign_in_succeeded(
         &self,
         attempt: &SignInAttempt,
@@ -122,12 +119,13 @@ impl Store {
                     diesel::delete(row).execute(connection).await?;
                     continue;
                 }
-                // Restores the row, unless others have failed meanwhile; then only this failure is subtracted.
+                // Restores the row to its state before this attempt. If another attempt has failed in the meantime,
+                // subtracts only this attempt's failure.
                 let untouched = row.filter(throttles::failed_at.eq(attempt.at));
                 let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
                 let restored = diesel::update(untouched)
                     .set((
-                        // Not the halved count: it would be halved again for the same period.
+                        // Restores the stored count because a halved count would be halved again for the same period.
                         throttles::failures.eq(before.stored_failures),
                         throttles::failed_at.eq(before.failed_at),
                     ))
@@ -144,7 +142,6 @@ impl Store {
         })
     }
 
-    /// Whether somebody signed in to this account from this network or address in the last 30 days.
     pub async fn known_client(
         &self,
         email: &str,
@@ -163,14 +160,13 @@ impl Store {
         Ok(KnownClient { network, address })
     }
 
-    /// Deletes a batch of rows that no longer have an effect, and returns their number.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "throttles", "failed_at", FORGET_AFTER).await
     }
 }
 
-/// Creates the row if it is missing, and locks it.
+/// Locks a subject's row, creating it if it does not exist.
 async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult<ThrottleState> {
     diesel::sql_query(
         "INSERT INTO throttles (subject, failures, failed_at) VALUES (?, 0, NOW(6)) \
@@ -179,7 +175,7 @@ async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult
     .bind::<Text, _>(subject)
     .execute(connection)
     .await?;
-    // The shift halves the count once for each quarter of an hour without a failure.
+    // The shift halves the count once for every 15 minutes without a failure.
     let halved = format!(
         "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
          AS SIGNED)",

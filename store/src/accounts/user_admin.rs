@@ -1,5 +1,4 @@
-//! Administration of accounts. A change that would leave the service without an enabled admin is rejected within
-//! its transaction.
+//! Account administration. A change that would leave no enabled admin is rejected within its transaction.
 
 use crate::accounts::sessions::{self, EndReason};
 use crate::accounts::users::{Role, User};
@@ -18,7 +17,7 @@ use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// `None` matches every account.
+/// Fields that are `None` match every account.
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
     /// Part of the e-mail address or name, ignoring case.
@@ -33,16 +32,13 @@ pub struct UserPage {
     pub total: i64,
 }
 
-/// `None` leaves a field unchanged.
+/// Fields that are `None` are left unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
-    /// Stored in lower case.
     pub email: Option<EmailAddress>,
-    /// At most 200 characters.
     pub name: Option<String>,
     pub role: Option<Role>,
     pub disabled: Option<bool>,
-    /// A new password ends all sessions of the account.
     pub password_hash: Option<String>,
 }
 
@@ -60,9 +56,9 @@ impl UserChange {
 #[derive(Debug, Clone)]
 pub struct NewPassword {
     pub user: UserId,
-    /// The session that sets the password. It stays open.
+    /// The session in which the user sets the password. It stays open.
     pub session: SessionId,
-    /// When the current password, which the user entered, was set.
+    /// Time at which the password that the user entered as the current one was set.
     pub known_since: Option<UtcTime>,
     pub hash: String,
 }
@@ -117,7 +113,6 @@ impl Store {
         Ok(UserPage { users, total })
     }
 
-    /// Also finds a disabled account.
     pub async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found =
@@ -125,7 +120,6 @@ impl Store {
         Ok(found?)
     }
 
-    /// Also finds a disabled account.
     pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = users::table
@@ -137,9 +131,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Changes an account. Its sessions end if it is disabled, gets a new password, or becomes or stops being a service
-    /// account. If it stops being one, its API keys are revoked, too. The previous e-mail address, role and state are
-    /// added to the audit entry.
+    /// Changes an account. Ends its sessions if it is disabled, gets a new password, or becomes or stops being a
+    /// service account. Revokes its API keys if it stops being a service account. If the e-mail address, role or state
+    /// changes, adds the previous value to the audit entry.
     pub async fn change_user(
         &self,
         id: UserId,
@@ -162,8 +156,8 @@ impl Store {
         }
     }
 
-    /// Sets a person's password and ends all other sessions of the account. Returns `false`, without a change, if
-    /// this session has ended or the password was changed since the user entered it.
+    /// Sets a person's password and ends all of the account's other sessions. Returns `false` and changes nothing if
+    /// the session has ended, or if the password has been changed since the user entered the current one.
     pub async fn set_password(
         &self,
         new: &NewPassword,
@@ -197,8 +191,8 @@ impl Store {
     }
 }
 
-/// Locks every enabled admin in a fixed order. If two transactions each remove one of the last two admins, the second
-/// waits and then sees the change of the first.
+/// Locks the rows of all enabled admins in a fixed order. If two transactions each remove one of the last two admins,
+/// the second transaction waits for the first and then sees its change.
 async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     let admins = users::table
         .filter(users::role.eq(Role::Admin))
@@ -229,7 +223,6 @@ fn change_entry(entry: &NewAuditEntry, before: &User, now: &User, same: bool) ->
     entry
 }
 
-/// Returns the account before and after the change.
 async fn apply(
     connection: &mut Connection,
     id: UserId,

@@ -1,4 +1,4 @@
-//! Creates accounts and finds them for a sign-in.
+//! Creates accounts and looks up accounts for sign-in.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
@@ -17,7 +17,7 @@ use diesel::sql_types::{Datetime, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString, VariantArray};
 
-/// The permissions of each role are defined in `api/src/auth/permissions.rs`.
+/// `api/src/auth/permissions.rs` defines the permissions of each role.
 #[derive(
     Debug,
     Clone,
@@ -36,9 +36,9 @@ use strum::{Display, EnumString, VariantArray};
 #[strum(serialize_all = "snake_case")]
 pub enum Role {
     Admin,
-    /// Manages submissions, without access to images, comments and results.
+    /// Manages submissions without access to images, comments or results.
     Operator,
-    /// Reads submissions with all their contents.
+    /// Reads submissions, including images, comments and results.
     Clinician,
     Institution,
     /// Has the same permissions as an institution, but is a single person.
@@ -56,7 +56,6 @@ impl Role {
 #[diesel(table_name = users)]
 pub struct User {
     pub id: UserId,
-    /// In lower case.
     pub email: EmailAddress,
     pub name: String,
     pub role: Role,
@@ -78,12 +77,11 @@ pub struct NewUser {
     /// At most [`User::MAX_NAME_CHARS`] characters.
     pub name: String,
     pub role: Role,
-    /// `None` for a service account.
     pub password_hash: Option<String>,
 }
 
 impl Store {
-    /// Returns `false`, without a change, if an account has this e-mail address already.
+    /// Creates an account. Returns `false` and changes nothing if another account has the same e-mail address.
     pub async fn create_user(&self, new: &NewUser, entry: &NewAuditEntry) -> StoreResult<bool> {
         let created = transaction!(self, connection => {
             diesel::insert_into(users::table)
@@ -110,7 +108,6 @@ impl Store {
         }
     }
 
-    /// An enabled account, with its password hash.
     pub async fn user_with_password(
         &self,
         email: &str,
@@ -126,7 +123,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The account of a session, whether the session is active or not.
+    /// Returns a session's account even if the session is no longer active.
     pub async fn session_owner(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = sessions::table

@@ -1,4 +1,4 @@
-//! Audit entries as they are stored, and the values of their fields.
+//! Audit entries as stored in the database, and the values of their fields.
 
 use crate::db::ids::UserId;
 use crate::db::schema::audit;
@@ -12,13 +12,12 @@ use diesel::sql_types::{Datetime, Text};
 use strum::{Display, EnumString, VariantNames};
 
 pub const SUCCESS: &str = "success";
-/// A later entry of the same request records how the action ended.
+/// The action has started. A later entry for the same request records the outcome.
 pub const STARTED: &str = "started";
-/// The action was started but not finished.
+/// The action started but did not finish.
 pub const INTERRUPTED: &str = "interrupted";
-/// The object already had the requested state.
+/// The object was already in the requested state.
 pub(crate) const UNCHANGED: &str = "unchanged";
-/// The same action was already in progress.
 pub(crate) const IN_PROGRESS: &str = "in_progress";
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
@@ -29,7 +28,7 @@ pub enum ActorKind {
     Anonymous,
     User,
     Service,
-    /// Somebody who uses the command line on one of our machines.
+    /// A person running `diagflow` commands on a server.
     Operator,
 }
 stored_as_text!(ActorKind);
@@ -73,14 +72,17 @@ pub enum Action {
     SubmissionsRetry,
     SubmissionDelete,
     SubmissionRestore,
+    SubmissionErase,
     SubmissionUpdate,
+    SubmissionTokenRevoke,
     MailResend,
+    MailsResend,
     SubmissionsExport,
     SubmissionsFollow,
     AuditView,
-    /// The databases were restored from a backup.
     BackupRestore,
-    /// A request that was rejected before it did anything.
+    TemporalMove,
+    /// A request that was rejected before it had any effect.
     Access,
 }
 stored_as_text!(Action);
@@ -91,7 +93,7 @@ stored_as_text!(Action);
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {
-    /// No single object. The details describe what was affected.
+    /// The action affects no single object. The entry's details describe what was affected.
     Service,
     Submission,
     File,
@@ -105,47 +107,44 @@ stored_as_text!(ObjectKind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// `None` if the actor has no account.
     pub id: Option<UserId>,
-    /// The account's e-mail address, or the one that was entered. Truncated to 254 characters.
+    /// The account's e-mail address or, for an anonymous client, the address the client entered. Truncated to 254
+    /// characters.
     pub name: String,
 }
 
-/// Enumerations are plain text here, because an entry that was tampered with must still be readable; otherwise it could
-/// not be reported.
+/// The fields `actor_kind`, `action` and `object_kind` are plain text rather than enums so that a tampered entry can
+/// still be read and reported.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit)]
 pub struct AuditEntry {
-    /// Counts from 1 without gaps.
+    /// Number of the entry, starting at 1 without gaps.
     pub number: i64,
-    /// 1970 if the column holds no valid time.
+    /// Time of the action, or 1 January 1970 if the column does not contain a valid time.
     #[diesel(deserialize_as = LenientDatetime)]
     pub at: UtcTime,
-    /// An [`ActorKind`].
     pub actor_kind: String,
     pub actor_id: Option<String>,
-    /// See [`Actor::name`].
     pub actor_name: String,
-    /// An [`Action`].
     pub action: String,
-    /// An [`ObjectKind`].
     pub object_kind: String,
-    /// Empty if there is no single object.
+    /// Empty if the action affects no single object.
     pub object_id: String,
-    /// `success`, `unchanged`, `in_progress`, `started`, `interrupted`, or the code of a refusal or failure.
+    /// Outcome of the action: `success`, `unchanged`, `in_progress`, `started`, `interrupted`, or an error code.
     pub result: String,
-    /// IP address of the client.
     pub address: String,
     pub request_id: String,
-    /// A JSON object.
+    /// Details of the action, as a JSON object.
     pub details: String,
+    /// Id of the key that sealed the entry.
+    pub key_id: String,
     /// The seal of the previous entry.
     pub previous: String,
     /// The seal of this entry.
     pub hash: String,
 }
 
-/// Reads any column value. A value that is not a valid time, such as day 0, is read as 1970.
+/// Reads any value from a time column. An invalid time, such as one with day 0, is read as 1 January 1970.
 #[derive(FromSqlRow)]
 pub struct LenientDatetime(UtcTime);
 

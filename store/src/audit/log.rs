@@ -1,7 +1,8 @@
-//! Appends to the audit log. Each entry is sealed together with the one before it, so that a changed, removed or
-//! inserted entry is detected.
+//! Appends to the audit log. Each entry is sealed together with the previous one so that a changed, removed or inserted
+//! entry can be detected.
 //!
-//! A change and its entry are written in one transaction. The entry of a read is written before the data is returned.
+//! A change and its audit entry are written in one transaction. For a read, the audit entry is written before the data
+//! is returned.
 
 use crate::audit::entry::{Action, Actor, AuditEntry, ObjectKind};
 use crate::audit::seal::AuditKey;
@@ -18,11 +19,10 @@ use diesel::sql_types::Datetime;
 use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value, json};
 
-/// Id of the only row of `audit_head`.
 pub(crate) const HEAD_ROW: i32 = 1;
-/// Maximum length of a reason that staff give, in characters.
+/// Maximum length of a reason given by staff, in characters.
 pub const MAX_REASON_LENGTH: usize = 500;
-/// Maximum length of a text in the details, in characters.
+/// Maximum length of a string in the details, in characters.
 const MAX_TEXT_LENGTH: usize = MAX_REASON_LENGTH;
 const MAX_MEMBERS: usize = 50;
 const MAX_DETAILS_BYTES: usize = 65_535;
@@ -33,7 +33,6 @@ pub struct NewAuditEntry {
     pub actor: Actor,
     pub action: Action,
     pub object_kind: ObjectKind,
-    /// Empty if there is no single object.
     pub object_id: String,
     pub result: String,
     pub address: String,
@@ -55,12 +54,12 @@ impl NewAuditEntry {
     }
 }
 
-/// Appends an entry in the caller's transaction. Call it last: it locks the head of the log until the transaction ends.
+/// Appends an entry in the caller's transaction. This must be the last step of the transaction because it locks the
+/// head of the log until the transaction ends.
 pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, UtcTime) = audit_head::table
         .find(HEAD_ROW)
-        // `NOW` would return the time before the wait for the lock, so an entry could have an earlier time than the
-        // one before it.
+        // `NOW` would return the time before the query waited for the lock, which can precede the previous entry.
         .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
@@ -78,10 +77,11 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
         address: entry.address.clone(),
         request_id: entry.request_id.clone(),
         details: bounded_details(&entry.details),
+        key_id: entry.key.id().to_owned(),
         previous: previous.clone(),
         hash: String::new(),
     };
-    row.hash = entry.key.seal(&previous, &row);
+    row.hash = entry.key.seal(&row);
     diesel::insert_into(audit::table).values(&row).execute(connection).await?;
     diesel::update(audit_head::table.find(HEAD_ROW))
         .set((audit_head::number.eq(row.number), audit_head::hash.eq(&row.hash)))
@@ -90,7 +90,7 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
     Ok(())
 }
 
-/// Clients can influence the details, so they are shortened to fit the column.
+/// Shortens the details to fit their column because clients can influence their length.
 fn bounded_details(details: &Map<String, Value>) -> String {
     let text = shorten(&Value::Object(details.clone())).to_string();
     if text.len() <= MAX_DETAILS_BYTES {
@@ -114,8 +114,7 @@ fn shorten(value: &Value) -> Value {
 }
 
 impl Store {
-    /// Records an action that changes nothing, such as a read or a refusal. If this fails, the data must not be
-    /// returned.
+    /// Records an action that changes nothing, such as a read. If this call fails, the caller must not return the data.
     pub async fn append_audit_entry(&self, entry: &NewAuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
     }
@@ -135,7 +134,7 @@ mod tests {
     fn details_always_fit_their_column() {
         let reason = "ü".repeat(500);
         let short = json!({"reason": reason, "page": 7, "all": true, "none": null});
-        assert_eq!(stored(short.clone()), short, "short values are not shortened");
+        assert_eq!(stored(short.clone()), short, "short values are stored unchanged");
 
         let long = "x".repeat(70_000);
         let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});

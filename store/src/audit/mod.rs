@@ -1,4 +1,4 @@
-//! The audit log: its entries, how they are appended and sealed, and how they are searched and verified.
+//! The audit log: appends, seals, searches and verifies audit entries.
 
 pub(crate) mod entry;
 pub(crate) mod log;

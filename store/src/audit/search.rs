@@ -1,4 +1,4 @@
-//! Finds audit entries.
+//! Searches the audit log.
 
 use crate::audit::entry::{Action, AuditEntry, ObjectKind};
 use crate::db::error::StoreResult;
@@ -12,23 +12,23 @@ use diesel_async::RunQueryDsl;
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     pub actor_id: Option<UserId>,
-    /// Exact e-mail address of the account, or the one that was entered.
+    /// The account's exact e-mail address or, for an anonymous client, the address the client entered.
     pub actor: Option<String>,
     pub action: Option<Action>,
     pub object_kind: Option<ObjectKind>,
     pub object_id: Option<String>,
     pub result: Option<String>,
     pub request_id: Option<String>,
-    /// Inclusive.
+    /// Earliest time, inclusive.
     pub from: Option<UtcTime>,
-    /// Exclusive.
+    /// Latest time, exclusive.
     pub to: Option<UtcTime>,
-    /// Only entries with a lower number.
+    /// Upper bound for the entry number, exclusive.
     pub before: Option<i64>,
 }
 
 impl Store {
-    /// Newest first.
+    /// Returns up to `limit` matching entries, newest first.
     pub async fn find_audit_entries(
         &self,
         filter: &AuditFilter,

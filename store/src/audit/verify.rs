@@ -13,8 +13,8 @@ use std::fmt;
 const BATCH_SIZE: i64 = 1000;
 const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Number and hash of an entry, stored outside the database. If the log still has this entry, no earlier one was
-/// changed, not even by somebody who knows the key.
+/// An entry's number and hash, which operators store outside the database. If the log still contains the entry, no
+/// earlier entry has been changed, even by someone who knows the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCheckpoint {
     pub number: i64,
@@ -29,11 +29,10 @@ impl fmt::Display for AuditCheckpoint {
 
 impl std::str::FromStr for AuditCheckpoint {
     type Err = String;
-    /// Reads `number:hash`, as `Display` writes it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || {
             format!(
-                "{text:?} is not a checkpoint: a number and 64 hexadecimal digits, like 42:9f86d081…"
+                "{text:?} is not a checkpoint: enter a number and 64 hexadecimal digits, as in 42:9f86d081…"
             )
         };
         let (number, hash) = text.split_once(':').ok_or_else(invalid)?;
@@ -47,12 +46,20 @@ impl std::str::FromStr for AuditCheckpoint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditFault {
     Removed(i64, i64),
-    /// The seal does not match the content.
+    /// The entry's seal does not match its content.
     Changed(i64),
-    /// The entry does not follow the one before it: one of the two was inserted or replaced.
+    /// Some entries cannot be verified because the key with this id is not known. There may be other entries between
+    /// the first and the last of these.
+    UnknownKey {
+        key_id: String,
+        entries: i64,
+        first: i64,
+        last: i64,
+    },
+    /// The entry does not follow the previous entry because one of the two was inserted or replaced.
     Unlinked(i64),
     Inserted(i64),
-    /// The last entry is not the one in `audit_head`: entries at the end were removed or inserted.
+    /// The last entry differs from `audit_head` because entries at the end were removed or inserted.
     HeadMismatch {
         expected: AuditCheckpoint,
         found: AuditCheckpoint,
@@ -66,12 +73,20 @@ impl fmt::Display for AuditFault {
             Self::Removed(first, last) if first == last => write!(f, "entry {first} was removed"),
             Self::Removed(first, last) => write!(f, "entries {first} to {last} were removed"),
             Self::Changed(number) => {
-                write!(f, "entry {number} was changed, or sealed with another key")
+                write!(f, "entry {number} was changed")
             }
+            // Someone with write access to the database can store any text as the key id, so it is escaped.
+            Self::UnknownKey { key_id, first, last, .. } if first == last => {
+                write!(f, "entry {first} was sealed with the missing key {key_id:?}")
+            }
+            Self::UnknownKey { key_id, entries, first, last } => write!(
+                f,
+                "{entries} of the entries {first} to {last} were sealed with the missing key {key_id:?}"
+            ),
             Self::Unlinked(number) => {
                 write!(
                     f,
-                    "entry {number} does not follow the one before it: one of the two was replaced"
+                    "entry {number} does not follow the entry before it: one of the two was replaced"
                 )
             }
             Self::Inserted(number) => {
@@ -79,7 +94,7 @@ impl fmt::Display for AuditFault {
             }
             Self::HeadMismatch { expected, found } => write!(
                 f,
-                "the last entry is {}, but the newest one written is {}: entries were removed or inserted at the end",
+                "the last entry is number {}, but it should be number {}: entries were removed or inserted at the end",
                 found.number, expected.number
             ),
             Self::CheckpointMismatch(checkpoint) => {
@@ -92,7 +107,7 @@ impl fmt::Display for AuditFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditVerification {
     pub entries: i64,
-    /// The last entry: the checkpoint for the next verification.
+    /// The last entry, to be used as the checkpoint for the next verification.
     pub end: AuditCheckpoint,
     pub faults: Vec<AuditFault>,
 }
@@ -103,7 +118,7 @@ impl Store {
         key: &AuditKey,
         checkpoint: Option<&AuditCheckpoint>,
     ) -> StoreResult<AuditVerification> {
-        // The head is read first, so that entries that are appended meanwhile come after it.
+        // Reads the head first so that entries appended during the verification come after it.
         let head = self.audit_head().await?;
         let mut verifier = Verifier::new(key, checkpoint);
         let mut from = Some(i64::MIN);
@@ -139,8 +154,8 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads the head and the last entry in one statement. Otherwise, an entry that is appended between two statements
-    /// would be reported as a fault.
+    /// Reads the head and the last entry in one statement. With two statements, an entry appended between them would be
+    /// reported as a fault.
     async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table
@@ -183,8 +198,10 @@ impl<'a> Verifier<'a> {
         } else if entry.previous != self.end.hash {
             self.faults.push(AuditFault::Unlinked(entry.number));
         }
-        if self.key.seal(&entry.previous, entry) != entry.hash {
-            self.faults.push(AuditFault::Changed(entry.number));
+        match self.key.verifies(entry) {
+            Some(true) => {}
+            Some(false) => self.faults.push(AuditFault::Changed(entry.number)),
+            None => self.unknown_key(entry),
         }
         if let Some(checkpoint) =
             self.checkpoint.filter(|checkpoint| checkpoint.number == entry.number)
@@ -196,7 +213,26 @@ impl<'a> Verifier<'a> {
         self.end = AuditCheckpoint { number: entry.number, hash: entry.hash.clone() };
     }
 
-    /// `head` is the head of the log at the start of the verification.
+    /// Reports only one fault per key because a key may have sealed millions of entries.
+    fn unknown_key(&mut self, entry: &AuditEntry) {
+        for fault in &mut self.faults {
+            match fault {
+                AuditFault::UnknownKey { key_id, entries, last, .. } if *key_id == entry.key_id => {
+                    *entries += 1;
+                    *last = entry.number;
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.faults.push(AuditFault::UnknownKey {
+            key_id: entry.key_id.clone(),
+            entries: 1,
+            first: entry.number,
+            last: entry.number,
+        });
+    }
+
     fn finish(
         mut self,
         head: AuditCheckpoint,

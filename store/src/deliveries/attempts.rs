@@ -1,4 +1,5 @@
-//! Attempts to send an e-mail: each claims the delivery just before the text is sent, and records the outcome.
+//! Attempts to send an e-mail. An attempt claims the delivery before it sends the message text, and then records the
+//! outcome.
 
 use crate::codes::FailureCode;
 use crate::db::clock::{after, now};
@@ -22,7 +23,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The delivery, if it has not changed since the attempt read or claimed it.
+/// Selects the delivery if it has not changed since the attempt read or claimed it.
 macro_rules! current_row {
     ($attempt:expr) => {
         deliveries::table
@@ -33,29 +34,30 @@ macro_rules! current_row {
     };
 }
 
-/// An attempt's writes have an effect only if no other attempt has changed the delivery since it was read.
+/// An attempt's writes take effect only if no other attempt has changed the delivery in the meantime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
-    /// *planned*, or *sending* if this attempt has claimed the delivery.
+    /// Either *planned*, or *sending* if this attempt has claimed the delivery.
     status: DeliveryStatus,
     number: i32,
     claim: String,
-    /// Random, because two attempts that have read the same number would compute the same next number.
+    /// A random id is needed because two attempts that have read the same attempt number would compute the same next
+    /// number.
     next_claim: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Due. Claim it just before the text is sent.
+    /// The e-mail is due. The caller must claim the delivery just before it sends the message text.
     Planned(Delivery, DeliveryAttempt),
     Sending {
         /// Time until the sender's claim expires.
         left: Duration,
     },
     Settled(DeliveryStatus),
-    /// The claim had expired, and this call settled the delivery as *unknown*.
+    /// The claim had expired, so this call settled the delivery as *unknown*.
     Abandoned,
     NotFound,
 }
@@ -73,10 +75,10 @@ impl<'a> FailureReason<'a> {
 }
 
 impl Store {
-    /// Returns the state of a delivery. If it is still *sending* after its claim has expired, the sender died or could
-    /// not record the outcome. Whether the e-mail was accepted cannot be known, so this call settles the delivery as
-    /// *unknown*. It also cancels a *planned* delivery whose submission was deleted or retried while the text was being
-    /// sent.
+    /// Returns a delivery's state. If the delivery is still *sending* after its claim has expired, the sender died or
+    /// could not record the outcome. The mail server may have accepted the e-mail, so this call settles the delivery as
+    /// *unknown*. It also cancels a *planned* delivery that must no longer be sent, for example because its submission
+    /// was deleted or retried.
     pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
         loop {
             let Some((delivery, left, attempt)) = self.load_attempt(id).await? else {
@@ -102,11 +104,11 @@ impl Store {
             if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(reason)).await? {
                 return Ok(DeliveryState::Abandoned);
             }
-            // Another attempt was faster, and its outcome counts.
+            // Another attempt settled the delivery first, so the loop reads that attempt's outcome.
         }
     }
 
-    /// Also returns the time until the claim expires.
+    /// Returns a delivery, the time until its claim expires, and a new attempt.
     async fn load_attempt(
         &self,
         id: DeliveryId,
@@ -135,9 +137,8 @@ impl Store {
         }))
     }
 
-    /// Cancels the delivery if it must no longer be sent. Returns whether it was cancelled.
     async fn cancel_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
-        // The first check takes no lock, because stale deliveries are rare.
+        // The first check does not lock the submission because stale deliveries are rare.
         if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
         }
@@ -155,9 +156,9 @@ impl Store {
         })
     }
 
-    /// Claims a delivery (*planned → sending*) for the duration `lease`, after which the sender is presumed dead.
-    /// Returns `None` if another attempt was faster. Even after an error, the claim may have been written: see
-    /// [`Store::withdraw_claim`].
+    /// Claims a delivery (*planned → sending*) for the duration of `lease`, after which the sender is presumed dead.
+    /// Returns `None` if another attempt has changed the delivery. Even if this call fails, the claim may have been
+    /// written (see [`Store::withdraw_claim`]).
     pub async fn claim_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -176,21 +177,21 @@ impl Store {
         Ok((changed == 1).then_some(claimed))
     }
 
-    /// Undoes a claim whose response was lost. The database may have written the claim, may still write it, or may
-    /// never write it. The text was not sent, and must not be sent afterwards. Returns whether the delivery belonged to
-    /// this attempt.
+    /// Undoes a claim if the database's response to it was lost. The claim may have been written, may be written later,
+    /// or may never be written. The message text must not have been sent and must not be sent afterwards. Returns
+    /// whether the delivery belonged to this attempt.
     pub async fn withdraw_claim(
         &self,
         attempt: &DeliveryAttempt,
         reason: FailureReason<'_>,
     ) -> StoreResult<bool> {
-        // The order matters: after the first statement, a late claim no longer matches the attempt number.
+        // The order matters: the first statement changes the attempt number, so a late claim has no effect.
         Ok(self.release_delivery(attempt, reason).await?
             || self.release_delivery(&attempt.claimed(), reason).await?)
     }
 
-    /// Records a failed attempt and leaves the delivery *planned*. Call it only if the mail server certainly did not
-    /// accept the e-mail. Returns whether the delivery belonged to this attempt.
+    /// Records a failed attempt and leaves the delivery *planned*. Call this only if it is certain that the mail server
+    /// did not accept the e-mail. Returns whether the delivery belonged to this attempt.
     pub async fn release_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -209,8 +210,8 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Records the outcome, with its event. Returns whether the delivery belonged to this attempt; if not, nothing
-    /// is changed.
+    /// Records the outcome of a delivery and appends its event. Returns `false` and changes nothing if the delivery
+    /// does not belong to this attempt.
     pub async fn settle_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -220,7 +221,7 @@ impl Store {
         self.settle(attempt, attempt.attempts_at_end(), status, reason).await
     }
 
-    /// Settles a planned delivery as failed, because its retry period is over. The reason is that of the last attempt.
+    /// Settles a planned delivery as *failed* at the end of its retry period, for the reason the last attempt failed.
     pub async fn give_up_delivery(
         &self,
         delivery: &Delivery,
@@ -279,7 +280,7 @@ impl DeliveryAttempt {
         }
     }
 
-    /// If the attempt has claimed the delivery, it is already counted.
+    /// An attempt that has claimed the delivery has already been counted.
     fn attempts_at_end(&self) -> i32 {
         match self.status {
             DeliveryStatus::Planned => self.number + 1,
@@ -292,11 +293,12 @@ impl DeliveryAttempt {
 enum Stale {
     Deleted,
     Superseded,
-    /// Staff corrected the address while the text was being sent, and a copy goes to the new address.
+    /// Staff corrected the address while the message text was being sent, and a copy was planned for the new address.
     Copied,
 }
 
-/// Why an e-mail must no longer be sent. Reliable only under the lock of its submission.
+/// Returns why an e-mail must no longer be sent, or `None` if it may still be sent. The result is reliable only while
+/// the caller holds the submission's lock.
 async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<Option<Stale>> {
     let submission = delivery.submission_id;
     if is_deleted(connection, submission).await? {
@@ -332,8 +334,9 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
     Ok((copies > 0).then_some(Stale::Copied))
 }
 
-/// Stops the attempts that have read the submission but have not claimed its e-mail: they read the address before it
-/// was corrected. An e-mail whose text is being sent is not changed. The caller holds the lock of the submission.
+/// Prevents attempts that have not claimed the e-mail yet from sending it, because they may have read the address
+/// before it was corrected. An e-mail whose message text is already being sent is not affected. The caller must hold
+/// the submission's lock.
 pub(crate) async fn restart_unclaimed(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -1,5 +1,6 @@
-//! Runs whose patient may already have been notified, because the database was restored from a backup. Their e-mail is
-//! settled as *unknown* when it is planned, so it is not sent automatically, and staff decide whether to resend it.
+//! Marks runs whose patients may have been notified before the database was restored from a backup. When a marked run's
+//! e-mail is planned, it is immediately settled as *unknown*. The e-mail is not sent automatically; staff decide
+//! whether to resend it.
 
 use crate::codes::FailureCode;
 use crate::db::clock::now;
@@ -24,13 +25,13 @@ use strum::{Display, EnumString};
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum MaybeNotified {
-    /// Only if Temporal has closed the run. An open run has not sent its e-mail yet.
+    /// The patient was notified only if Temporal has closed the run. An open run has not sent its e-mail yet.
     IfClosed,
     Unknown,
 }
 stored_as_text!(MaybeNotified);
 
-/// Marks a run. Returns whether the mark is new.
+/// Marks a run. Returns `false` if the run already had this mark.
 pub(crate) async fn mark(
     connection: &mut Connection,
     run: RunKey,
@@ -47,7 +48,7 @@ pub(crate) async fn mark(
     Ok(changed == 1)
 }
 
-/// Call this for a run that Temporal has closed and whose end is not recorded here. If the run is marked, its patient
+/// Records that Temporal has closed a run whose outcome is missing from the database. If the run is marked, its patient
 /// may have been notified.
 pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::update(
@@ -61,7 +62,7 @@ pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> Stor
     Ok(())
 }
 
-/// Settles an e-mail that was just planned, if the patient may already have received it.
+/// Settles a newly planned e-mail as *unknown* if the patient may already have been notified.
 pub(crate) async fn hold_for_staff(
     connection: &mut Connection,
     run: RunKey,
@@ -76,7 +77,6 @@ pub(crate) async fn hold_for_staff(
     Ok(())
 }
 
-/// Settles an e-mail as *unknown*, unless it is settled already.
 pub(crate) async fn settle_unknown(
     connection: &mut Connection,
     delivery: DeliveryId,

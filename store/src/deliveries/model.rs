@@ -1,4 +1,4 @@
-//! The rows of deliveries.
+//! Rows of the `deliveries` table.
 
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, SubmissionId};
@@ -35,16 +35,16 @@ pub enum DeliveryStatus {
     Planned,
     Sending,
     Sent,
-    /// The connection broke after the message data was sent: the mail server may have accepted it.
+    /// The connection was lost after the message text was sent, so the mail server may have accepted the e-mail.
     Unknown,
-    /// It will not be sent: rejected permanently, given up after four days, superseded by a newer run, or cancelled
-    /// because its submission was deleted.
+    /// The e-mail will not be sent: it was rejected permanently, was not accepted within four days, was superseded by a
+    /// newer run, or was cancelled because its submission was deleted.
     Failed,
 }
 stored_as_text!(DeliveryStatus);
 
 impl DeliveryStatus {
-    /// Whether the outcome is known, or will stay *unknown*.
+    /// Whether the outcome is final. *Unknown* is also final.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Sent | Self::Unknown | Self::Failed)
     }
@@ -59,18 +59,16 @@ pub struct Delivery {
     pub kind: DeliveryKind,
     pub status: DeliveryStatus,
     pub attempts: i32,
-    /// Failure code of the last attempt.
     pub error_code: Option<String>,
-    /// Details of that failure, for staff.
+    /// Details of the last failure, for staff.
     pub error_detail: Option<String>,
     pub created_at: UtcTime,
     pub settled_at: Option<UtcTime>,
-    /// 0 for the original e-mail, and 1, 2 … for the copies that staff resend.
+    /// 0 for the original e-mail, and 1, 2 … for copies resent by staff.
     pub copy: i32,
 }
 
 impl Store {
-    /// Oldest first.
     pub async fn deliveries(&self, submission: SubmissionId) -> StoreResult<Vec<Delivery>> {
         let mut connection = self.connection().await?;
         let found = deliveries::table

@@ -1,4 +1,4 @@
-//! Plans e-mails, and cancels those that must not be sent any more.
+//! Plans e-mails, and cancels planned e-mails that must no longer be sent.
 
 use crate::codes::FailureCode;
 use crate::db::clock::now;
@@ -23,8 +23,7 @@ macro_rules! cancelled {
     };
 }
 
-/// Plans an e-mail. A run has at most one e-mail of each kind. Planned e-mails of earlier runs are cancelled, because
-/// they would arrive after this one and be out of date.
+/// Plans an e-mail. A run has at most one e-mail of each kind. Cancels outdated e-mails from earlier runs.
 pub(crate) async fn plan(
     connection: &mut Connection,
     run: RunKey,
@@ -51,7 +50,7 @@ pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> Store
     cancel(connection, run, FailureCode::Superseded).await
 }
 
-/// Cancels the planned e-mails of a deleted submission. The caller holds its lock.
+/// Cancels the planned e-mails of a deleted submission. The caller must hold the submission's lock.
 pub(crate) async fn cancel_for_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -60,7 +59,7 @@ pub(crate) async fn cancel_for_deleted(
         .await
 }
 
-/// Cancels a planned e-mail of which a newer copy exists. The caller holds the lock of its submission.
+/// Cancels a planned e-mail that has a newer copy. The caller must hold the submission's lock.
 pub(crate) async fn supersede_by_copy(
     connection: &mut Connection,
     delivery: DeliveryId,
@@ -73,7 +72,7 @@ pub(crate) async fn supersede_by_copy(
     Ok(())
 }
 
-/// Settles the planned e-mails of runs before `end` as failed. An e-mail whose text is being sent is not changed.
+/// Settles the planned e-mails of all runs before `end` as *failed*.
 async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
     diesel::update(
         deliveries::table

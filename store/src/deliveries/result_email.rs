@@ -1,4 +1,4 @@
-//! What is known about the e-mail with a result. The patient's event stream shows it.
+//! The status of a result e-mail, as shown in the patient's event stream.
 
 use crate::codes::FailureCode;
 use crate::db::error::StoreResult;
@@ -15,14 +15,12 @@ use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResultEmail {
-    /// See [`result_email_status`].
     pub status: Option<DeliveryStatus>,
-    /// Time since the result was stored, by the clock of the database.
+    /// Time since the result was stored, according to the database's clock.
     pub age: Duration,
 }
 
 impl Store {
-    /// The e-mail with the latest result. `None` if there is no result.
     pub async fn result_email(&self, submission: SubmissionId) -> StoreResult<Option<ResultEmail>> {
         let rows: Vec<(Delivery, i64)> = deliveries::table
             .filter(deliveries::submission_id.eq(submission))
@@ -42,8 +40,8 @@ impl Store {
     }
 }
 
-/// Status of the latest e-mail with the latest result. `None` if no e-mail is due, because there is no result or because
-/// the submission was retried.
+/// Returns the status of the latest e-mail for the latest result, or `None` if no e-mail is due because there is no
+/// result or the submission has been retried.
 pub fn result_email_status(deliveries: &[Delivery]) -> Option<DeliveryStatus> {
     let results = deliveries.iter().filter(|delivery| delivery.kind == DeliveryKind::Result);
     let latest = results.max_by_key(|delivery| (delivery.run_number, delivery.copy))?;
@@ -74,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_copy_counts() {
+    fn the_latest_copy_determines_the_status() {
         use DeliveryStatus::{Failed, Planned, Sent};
         let status = |copies: &[DeliveryStatus]| {
             let copies = (0..).zip(copies).map(|(copy, status)| delivery(1, copy, *status));
@@ -82,13 +80,13 @@ mod tests {
         };
         assert_eq!(status(&[]), None);
         assert_eq!(status(&[Failed]), Some(Failed));
-        assert_eq!(status(&[Failed, Planned]), Some(Planned), "it is resent");
-        // The first one may have been sent to an address that staff have corrected since.
+        assert_eq!(status(&[Failed, Planned]), Some(Planned), "the e-mail is resent");
+        // The first e-mail may have been sent to an address that staff corrected later.
         assert_eq!(status(&[Sent, Planned]), Some(Planned));
     }
 
     #[test]
-    fn only_emails_with_the_latest_result_count() {
+    fn only_emails_for_the_latest_result_determine_the_status() {
         let (old, new) =
             (delivery(1, 0, DeliveryStatus::Sent), delivery(2, 0, DeliveryStatus::Planned));
         assert_eq!(result_email_status(&[new, old.clone()]), Some(DeliveryStatus::Planned));

@@ -1,4 +1,4 @@
-//! E-mails that are delivered by a standalone workflow instead of by the run that planned them.
+//! E-mails delivered by a standalone workflow instead of by the run that planned them.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 impl Store {
-    /// Queues an unsettled e-mail for delivery outside its run, because the run no longer delivers it.
+    /// Queues an unsettled e-mail that its run will no longer deliver for delivery by a standalone workflow.
     pub async fn queue_standalone_delivery(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set(deliveries::start_after.eq(now().nullable()))
@@ -22,8 +22,8 @@ impl Store {
         Ok(())
     }
 
-    /// Claims up to `limit` e-mails whose workflow must be started, for the duration `lease`. Concurrent callers skip
-    /// one another's rows.
+    /// Claims up to `limit` e-mails whose workflow has not been started yet. A claim expires after `lease`. Concurrent
+    /// callers skip rows locked by another caller.
     pub async fn claim_standalone_deliveries(
         &self,
         limit: i64,
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Queues the unsettled e-mails of these runs for standalone delivery.
+/// Queues the unsettled e-mails of the given runs for delivery by standalone workflows.
 pub(crate) async fn queue_standalone(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -1,18 +1,19 @@
-//! Signed links to files. Anyone who has a link may read its file until the link expires. The worker creates the links
-//! for LoopAI, and the API verifies them. They are not stored.
+//! Signed links to files. Anyone with a link can read its file until the link expires. The worker creates the links for
+//! LoopAI, and the API verifies them. Links are not stored.
 
 use crate::db::ids::FileId;
+use crate::keyring::Keyring;
 use crate::mac_key::MacKey;
 
 #[derive(Clone)]
 pub struct LinkKey(MacKey);
 
 impl LinkKey {
-    pub fn new(secret: &str) -> LinkKey {
-        LinkKey(MacKey::derive(secret, "diagflow file link v1"))
+    pub fn new(secrets: &Keyring) -> LinkKey {
+        LinkKey(MacKey::derive(secrets, "diagflow file link v1"))
     }
 
-    /// Path and query under which the file can be read until `expires`, a Unix time in seconds.
+    /// Returns the path and query of a link that is valid until `expires`, a Unix time in seconds.
     pub fn path(&self, file: FileId, expires: u64) -> String {
         let signature = hex::encode(self.0.tag(message(file, expires)));
         format!("/api/files/{file}?expires={expires}&signature={signature}")
@@ -33,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_valid_only_for_its_file_and_expiry() {
-        let key = LinkKey::new("a secret");
+        let key = LinkKey::new(&"a secret".into());
         let (file, other) = (FileId::new(), FileId::new());
         let path = key.path(file, 1000);
         let signature = path.rsplit_once('=').expect("a query").1;
@@ -41,7 +42,7 @@ mod tests {
         assert!(key.is_signed(file, 1000, signature));
         assert!(!key.is_signed(file, 1001, signature));
         assert!(!key.is_signed(other, 1000, signature));
-        assert!(!LinkKey::new("another").is_signed(file, 1000, signature));
+        assert!(!LinkKey::new(&"another".into()).is_signed(file, 1000, signature));
         for wrong in ["", "00", "not hex", &signature[2..]] {
             assert!(!key.is_signed(file, 1000, wrong), "{wrong:?}");
         }

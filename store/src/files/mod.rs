@@ -1,5 +1,4 @@
-//! Uploaded files: their records, their bytes in the object store, signed links to them, and the deletion of files that
-//! no submission refers to.
+//! Uploaded files, their bytes in the object store, signed links to them, and the deletion of orphaned files.
 
 pub(crate) mod blobs;
 pub(crate) mod links;

@@ -1,4 +1,4 @@
-//! The records of uploaded files. Their bytes are in the object store.
+//! The records of uploaded files, whose bytes are in the object store.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -13,13 +13,11 @@ use diesel_async::RunQueryDsl;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFile {
     pub name: String,
-    /// Detected from the bytes, e.g. `image/jpeg`.
+    /// Media type detected from the bytes, such as `image/jpeg`.
     pub media_type: String,
     pub size: u64,
     pub sha256: Sha256,
-    /// Number of bytes without metadata.
     pub cleaned_size: u64,
-    /// Digest of the bytes without metadata.
     pub cleaned_sha256: Sha256,
 }
 
@@ -28,20 +26,20 @@ pub struct NewFile {
 pub struct File {
     pub id: FileId,
     pub submission_id: SubmissionId,
-    /// Counts from 1 within the submission.
+    /// Position of the file within its submission, starting at 1.
     pub position: i32,
     pub name: String,
     pub media_type: String,
     pub size: i64,
     pub sha256: Sha256,
-    /// Number of bytes without metadata.
+    /// Size of the photo without metadata, in bytes.
     pub cleaned_size: i64,
-    /// Digest of the bytes without metadata.
+    /// Digest of the photo without metadata.
     pub cleaned_sha256: Sha256,
 }
 
 impl File {
-    /// Such as `image-1.jpg`, for LoopAI. The name on the patient's device may contain anything.
+    /// Returns a name such as `image-1.jpg` for LoopAI because the original name may contain personal data.
     pub fn neutral_name(&self) -> String {
         let extension = Format::from_media_type(&self.media_type).map_or("bin", Format::extension);
         format!("image-{}.{extension}", self.position)
@@ -49,7 +47,6 @@ impl File {
 }
 
 impl Store {
-    /// Returns the files of a submission in the order in which they were sent.
     pub async fn files(&self, submission: SubmissionId) -> StoreResult<Vec<File>> {
         let mut connection = self.connection().await?;
         let found = files::table

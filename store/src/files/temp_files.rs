@@ -1,8 +1,8 @@
-//! Temporary files that a process leaves in the storage directory when it is killed while it stores bytes.
+//! Temporary files left in the storage directory by processes that were killed while storing bytes.
 //!
-//! The crate `object_store` first writes a file `<digest>#<number>`, and renames it when it is complete. It neither
-//! lists nor deletes such files, so this module works on the directory itself. S3-compatible stores have no such files:
-//! an object that was not uploaded completely does not exist.
+//! The `object_store` crate first writes to a file named `<digest>#<number>` and renames it once it is complete. The
+//! crate neither lists nor deletes temporary files, so this module accesses the directory directly. S3-compatible
+//! stores have no temporary files because an object does not exist until its upload is complete.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const NAMES_PER_SWEEP: usize = 50_000;
 pub(crate) struct TempFiles {
     directory: PathBuf,
     names_per_sweep: usize,
-    /// The last subdirectory of the previous sweep, if that stopped early.
+    /// The last subdirectory that the previous sweep covered, if that sweep stopped early.
     last_directory: Mutex<Option<PathBuf>>,
 }
 
@@ -24,12 +24,12 @@ impl TempFiles {
         TempFiles { directory, names_per_sweep: NAMES_PER_SWEEP, last_directory: Mutex::new(None) }
     }
 
-    /// Deletes temporary files that have not been written to for at least `age`, and returns their number. Continues
-    /// where the last sweep stopped. The call blocks. If a subdirectory fails, the others are still swept before the
-    /// error is returned.
+    /// Deletes temporary files last written at least `age` ago, and returns the number deleted. Continues where the
+    /// previous sweep stopped. Blocks the current thread. If a subdirectory cannot be swept, the remaining
+    /// subdirectories are swept before the error is returned.
     ///
-    /// If an upload is still writing to a deleted file, its rename fails, and so does the upload. A confirmed file is
-    /// never deleted.
+    /// If a deleted file is still being written by an upload, the upload fails when it tries to rename the file. Files
+    /// of completed uploads are never deleted.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
         let mut last_directory =
             self.last_directory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl TempFiles {
                 *last_directory = last;
                 break;
             }
-            // A directory that fails must not block the ones after it.
+            // A directory that cannot be swept must not prevent later directories from being swept.
             failure = sweep.sweep_directory(&directory, age).err().or(failure);
             last = Some(directory);
         }
@@ -85,13 +85,13 @@ fn is_temp_file(path: &Path) -> bool {
     })
 }
 
-/// Returns `false` if the file no longer exists.
+/// Whether a file was last written at least `age` ago. Returns `false` if the file no longer exists.
 fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
     let written = match std::fs::metadata(path).and_then(|found| found.modified()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         written => written?,
     };
-    // A time in the future, by the clock of another host, counts as recent.
+    // A time in the future, which another host's clock may have produced, counts as recent.
     Ok(SystemTime::now().duration_since(written).is_ok_and(|passed| passed >= age))
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_sweep_continues_where_the_last_one_stopped_and_then_starts_again() {
+    fn a_sweep_continues_where_the_previous_one_stopped_and_then_starts_over() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let temp_file = |n: u8| {
             let inside = directory.path().join(format!("{n:02x}"));
@@ -121,12 +121,12 @@ mod tests {
         assert_eq!(sweep(), 2);
         temp_file(1);
         assert_eq!(sweep(), 2);
-        assert_eq!(sweep(), 1, "stops after the last");
-        assert_eq!(sweep(), 1, "starts again with the first");
+        assert_eq!(sweep(), 1, "the sweep stops after the last directory");
+        assert_eq!(sweep(), 1, "the sweep starts again with the first directory");
     }
 
     #[test]
-    fn a_directory_that_fails_does_not_block_the_others() {
+    fn a_directory_that_cannot_be_swept_does_not_block_other_directories() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let temp_file =
             |n: u8| directory.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_temporary_files_match() {
+    fn only_temporary_files_are_recognized_by_their_names() {
         let digest = "ab".repeat(32);
         assert!(is_temp_file(Path::new(&format!("ab/{digest}#1"))));
         assert!(is_temp_file(Path::new(&format!("ab/{digest}#27"))));

@@ -1,5 +1,5 @@
-//! The clinical data of listed submissions. A result may have several megabytes, so callers first read the sizes, and
-//! then only as many submissions as fit into their memory.
+//! Clinical data for lists of submissions. A result may be several megabytes long, so callers first read the sizes and
+//! then load only as many submissions as fit in memory.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -12,7 +12,7 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
-/// Does not include the images.
+/// A submission's clinical data, excluding images.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClinicalData {
     pub comments: String,
@@ -25,7 +25,7 @@ diesel::define_sql_function! {
 
 diesel::alias!(results as newer: Newer);
 
-/// The newest result of each submission, without reading the bodies of older ones.
+/// Selects each submission's newest result without reading older results.
 macro_rules! newest_results {
     ($ids:expr) => {
         results::table.filter(results::submission_id.eq_any($ids)).filter(not(exists(
@@ -37,7 +37,7 @@ macro_rules! newest_results {
 }
 
 impl Store {
-    /// Number of bytes that [`Store::clinical_data`] would read for each submission.
+    /// Returns the number of bytes that [`Store::clinical_data`] would read for each submission.
     pub async fn clinical_data_sizes(
         &self,
         ids: &[SubmissionId],

@@ -1,7 +1,8 @@
-//! The filter of a list, and how it is split so that indexes can be used.
+//! Filters for lists of submissions. A filter can be split into parts that can each use an index.
 
 use crate::db::ids::UserId;
 use crate::db::utc_time::UtcTime;
+use crate::deliveries::email_state::EmailState;
 use crate::listing::full_text::FullTextQuery;
 use crate::submissions::status::Status;
 
@@ -14,7 +15,7 @@ pub enum DeletedFilter {
 }
 
 impl DeletedFilter {
-    /// The matching values of `submission_counts.deleted`.
+    /// Returns the matching values of `submission_counts.deleted`.
     pub(crate) fn flags(self) -> &'static [i32] {
         match self {
             Self::Exclude => &[0],
@@ -24,27 +25,32 @@ impl DeletedFilter {
     }
 }
 
-/// Matching ignores case.
+/// A case-insensitive filter by e-mail address.
 #[derive(Clone, PartialEq, Eq)]
 pub enum EmailFilter {
     Exact(String),
     Prefix(String),
 }
 
-/// All conditions must hold. The default matches every submission that is not deleted.
+/// A submission matches if all conditions hold. The default filter matches every submission that has not been deleted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SubmissionFilter {
-    /// If empty, every state matches. Must not contain duplicates.
+    /// States of matching submissions, without duplicates. If the list is empty, every state matches.
     pub statuses: Vec<Status>,
-    /// Inclusive.
+    /// Earliest creation time, inclusive.
     pub created_from: Option<UtcTime>,
-    /// Exclusive.
+    /// Latest creation time, exclusive.
     pub created_to: Option<UtcTime>,
     pub email: Option<EmailFilter>,
     pub full_text: Option<FullTextQuery>,
     pub error_code: Option<String>,
+    /// States of the latest e-mail, without duplicates. Each must be [`EmailState::SEARCHABLE`]. If the list is empty,
+    /// every submission matches.
+    pub email_states: Vec<EmailState>,
     pub submitted_by: Option<UserId>,
     pub assignee: Option<UserId>,
+    /// Whether to match only submissions with a stuck run.
+    pub stuck: bool,
     pub deleted: DeletedFilter,
 }
 
@@ -54,16 +60,19 @@ impl SubmissionFilter {
         created_from.is_none() && created_to.is_none() && !self.is_selective()
     }
 
-    /// Whether the filter has conditions other than state and time. If so, it matches few enough rows to sort them.
+    /// Whether the filter has conditions other than state and time. If so, it matches few enough rows for the database
+    /// to sort them.
     pub(crate) fn is_selective(&self) -> bool {
         self.email.is_some()
             || self.full_text.is_some()
             || self.error_code.is_some()
+            || !self.email_states.is_empty()
             || self.submitted_by.is_some()
             || self.assignee.is_some()
+            || self.stuck
     }
 
-    /// The states to read one by one. `None` means that all states are read at once.
+    /// Returns the states to read one at a time, or a single `None` if all states are read at once.
     pub(crate) fn branches(&self) -> Vec<Option<Status>> {
         if self.statuses.is_empty() || self.is_selective() {
             return vec![None];

@@ -1,36 +1,35 @@
-//! Full-text search in comments, using the database's index.
+//! Full-text search in comments, using the database's full-text index.
 
-/// The default of `innodb_ft_min_token_size`.
+/// The default value of `innodb_ft_min_token_size`.
 const MIN_TOKEN_LENGTH: usize = 3;
 const MAX_TERMS: usize = 10;
 
-/// Stopwords of three or more letters, which are not in the index
-/// (`INFORMATION_SCHEMA.INNODB_FT_DEFAULT_STOPWORD`, the same on MySQL 8 and MariaDB).
+/// Stopwords of three or more letters, which the index does not contain. MySQL 8 and MariaDB use the same stopwords
+/// (`INFORMATION_SCHEMA.INNODB_FT_DEFAULT_STOPWORD`).
 const STOPWORDS: [&str; 18] = [
     "about", "are", "com", "for", "from", "how", "that", "the", "this", "und", "was", "what",
     "when", "where", "who", "will", "with", "www",
 ];
 
-/// Search terms. Each must match the beginning of a word in the comments.
+/// Search terms, each of which must match the beginning of a word in the comments.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullTextQuery(Vec<String>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFullTextQuery {
-    /// No term is left after the stopwords are removed.
     #[error("enter a term to search for")]
     NoTerms,
     #[error("{0:?} is too short: a term needs at least {MIN_TOKEN_LENGTH} letters")]
     TooShort(String),
-    #[error("too many terms (at most {MAX_TERMS})")]
+    #[error("enter at most {MAX_TERMS} terms")]
     TooManyTerms,
 }
 
 impl std::str::FromStr for FullTextQuery {
     type Err = InvalidFullTextQuery;
 
-    /// Only letters, digits and `_` remain, as in the index, so the terms contain no search operators. A term like
-    /// `don't` is split, and only parts that are long enough are searched. Stopwords are ignored.
+    /// Removes all characters except letters, digits and `_`, as the index does, so the terms contain no operators.
+    /// Splits terms such as `don't`, and ignores stopwords and parts that are too short.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
         let mut terms: Vec<String> = Vec::new();
@@ -65,7 +64,7 @@ impl FullTextQuery {
         self.0.len()
     }
 
-    /// For `IN BOOLEAN MODE`: every term is required, as a prefix.
+    /// Returns an expression for `IN BOOLEAN MODE` that requires every term to match the beginning of a word.
     pub(crate) fn boolean_expression(&self) -> String {
         let required: Vec<_> = self.0.iter().map(|word| format!("+{word}*")).collect();
         required.join(" ")
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_are_too_short_or_only_stopwords_are_rejected() {
+    fn short_terms_and_queries_with_only_stopwords_are_rejected() {
         assert_eq!(expression("my eye"), Err(InvalidFullTextQuery::TooShort("my".to_owned())));
         assert_eq!(expression(" +-* "), Err(InvalidFullTextQuery::NoTerms));
         assert_eq!(expression("the"), Err(InvalidFullTextQuery::NoTerms));

@@ -1,7 +1,7 @@
-//! Lists of submissions: filtered, sorted, paged, with their exact total.
+//! Filtered, sorted and paginated lists of submissions, with exact totals.
 //!
-//! Every list is read through an index. Several states are read one by one and merged, because no index returns them in
-//! a common order.
+//! Every list is read through an index. If a filter has several states, each state is read separately and the lists are
+//! merged because no index returns several states in a single order.
 
 pub(crate) mod clinical;
 pub(crate) mod filter;

@@ -1,4 +1,4 @@
-//! Rows, order and pages of lists.
+//! Rows, sort order and pages of lists.
 
 use crate::db::email_address::EmailAddress;
 use crate::db::ids::{SubmissionId, UserId};
@@ -22,6 +22,7 @@ pub struct SubmissionSummary {
     pub finished_at: Option<UtcTime>,
     pub submitted_by: Option<UserId>,
     pub deleted_at: Option<UtcTime>,
+    pub erased_at: Option<UtcTime>,
     pub note: Option<String>,
     pub assignee: Option<UserId>,
 }
@@ -32,7 +33,7 @@ pub enum SortBy {
     Updated,
 }
 
-/// Submissions with the same time are ordered by id.
+/// The order of a list. Submissions with the same time are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {
     pub by: SortBy,
@@ -51,7 +52,7 @@ impl Sort {
     }
 
     pub(crate) fn compare(self, a: &SortKey, b: &SortKey) -> Ordering {
-        // SQL compares ids as text. For UUIDs in canonical form, that is the order of their bytes.
+        // SQL compares ids as text. For UUIDs in canonical form, text order is the same as byte order.
         let ascending = (a.at, a.id).cmp(&(b.at, b.id));
         if self.descending { ascending.reverse() } else { ascending }
     }
@@ -75,7 +76,7 @@ impl SortKey {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagePosition {
-    /// Skips this many rows. The query time grows with the number, so callers limit it.
+    /// Skips this many rows. The query time grows with the number of skipped rows, so callers limit it.
     Skip(usize),
     After(SortKey),
     Before(SortKey),

@@ -1,9 +1,10 @@
-//! Reads and counts submissions: converts the filter, sort order and position to SQL.
+//! Reads and counts submissions, converting the filter, the sort order and the position to SQL.
 
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
 use crate::db::schema::submissions::{self, BoxedQuery};
 use crate::db::sql_text::prefix_pattern;
+use crate::deliveries::email_state::latest_email_is;
 use crate::listing::filter::{DeletedFilter, EmailFilter, SubmissionFilter};
 use crate::listing::page::{Page, PagePosition, Sort, SortBy, SortKey, SubmissionSummary};
 use crate::submissions::counters;
@@ -15,7 +16,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// Returns a page of the matching submissions, always in the order of `sort`.
+    /// Returns a page of matching submissions in `sort` order, even when paging backwards.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,
@@ -26,7 +27,7 @@ impl Store {
         let backwards = matches!(position, PagePosition::Before(_));
         let read_as = if backwards { sort.reversed() } else { sort };
         let skipped = position.offset();
-        // One row more than requested shows whether there are more.
+        // Reads one more row than requested to find out whether there are further rows.
         let needed = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
         let mut connection = self.connection().await?;
         let branches = filter.branches();
@@ -35,7 +36,7 @@ impl Store {
         for status in branches {
             let query = matching(filter, status);
             let query = at_position(query, read_as, position);
-            // If the list is not merged, the database skips the rows.
+            // The database can skip rows only if the list is not merged.
             let (offset, most) = if merged { (0, needed) } else { (skipped, limit as i64 + 1) };
             let found = query
                 .limit(most)
@@ -59,8 +60,8 @@ impl Store {
         Ok(Page { rows, has_more })
     }
 
-    /// Returns the exact number of matching submissions: from the counters if the filter has only states, and from an
-    /// index otherwise.
+    /// Returns the exact number of matching submissions. If the filter contains only states, the number comes from the
+    /// counters; otherwise, it comes from an index.
     pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
@@ -73,7 +74,7 @@ impl Store {
     }
 }
 
-/// Applies all conditions of the filter. If `status` is given, it replaces the states of the filter.
+/// Applies all of the filter's conditions. If `status` is given, it replaces the filter's states.
 fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
         Some(status) => matching_any_status(filter).filter(submissions::status.eq(status)),
@@ -118,11 +119,17 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
     if let Some(code) = &filter.error_code {
         query = query.filter(submissions::error_code.eq(code));
     }
+    if !filter.email_states.is_empty() {
+        query = query.filter(latest_email_is(&filter.email_states));
+    }
     if let Some(sender) = filter.submitted_by {
         query = query.filter(submissions::submitted_by.eq(sender));
     }
     if let Some(assignee) = filter.assignee {
         query = query.filter(submissions::assignee.eq(assignee));
+    }
+    if filter.stuck {
+        query = query.filter(submissions::stuck_since.is_not_null());
     }
     query
 }

@@ -1,5 +1,5 @@
-//! Settles e-mails, runs and sessions after the database was restored from a backup: their later changes are missing,
-//! but patients may have been notified of them.
+//! Settles e-mails, runs and sessions after the database has been restored from a backup. Changes made after the backup
+//! are missing, but patients may have been notified of them.
 
 use crate::accounts::sessions::EndReason;
 use crate::audit::log::{self, NewAuditEntry};
@@ -17,9 +17,9 @@ const BATCH: usize = 500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
-    /// Not restored: Temporal still has its data from after the restore point.
+    /// Temporal was not restored, and still has the data written after the restore point.
     Retained,
-    /// Restored too, or empty: Temporal repeats the steps after the restore point.
+    /// Temporal was also restored, or is empty, so it repeats the steps after the restore point.
     Restored,
 }
 
@@ -31,13 +31,13 @@ pub struct RestoreSummary {
 }
 
 impl Store {
-    /// Settles every due e-mail as *unknown*, because it may have been sent. Marks every open run, because it may have
-    /// ended and notified its patient; the e-mail that is planned when a marked run ends is then settled as *unknown*
-    /// at once. Ends every session, because it may have been ended after the backup.
+    /// Settles every pending e-mail as *unknown* because it may have been sent. Marks every open run because it may
+    /// have ended and notified its patient. When a marked run ends, its e-mail is immediately settled as *unknown*.
+    /// Ends every session because it may already have been ended after the backup.
     ///
-    /// Call this for a database that was just restored, while no process uses it. The call can be repeated. If
-    /// Temporal's state was [retained](TemporalState::Retained), only runs that it has closed may have notified their
-    /// patient.
+    /// Call this method after a restore, while no other process is using the database. It is safe to repeat the call.
+    /// If Temporal's data was [retained](TemporalState::Retained), only runs that Temporal has closed may have notified
+    /// their patients.
     pub async fn settle_after_restore(
         &self,
         temporal: TemporalState,
@@ -80,7 +80,7 @@ impl Store {
         let newest =
             runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
         let mut open: Vec<(SubmissionId, i32, Option<String>)> = Vec::new();
-        // One state at a time, so that each query is answered by an index.
+        // Queries each state separately so that the query can use an index.
         for status in [Status::Pending, Status::Processing] {
             let found = submissions::table
                 .inner_join(runs::table.on(newest))
@@ -108,8 +108,8 @@ impl Store {
 
 fn maybe_notified_before(temporal: TemporalState, run: RunKey, was_started: bool) -> MaybeNotified {
     match temporal {
-        // A first run is started only once, so if it was started after the backup, Temporal shows it as closed. A
-        // retry would be started again.
+        // Temporal starts a submission's first run only once, so if that run ended after the backup, Temporal shows it
+        // as closed. A retry, by contrast, would be started a second time.
         TemporalState::Retained if was_started || run.number == FIRST_RUN => {
             MaybeNotified::IfClosed
         }

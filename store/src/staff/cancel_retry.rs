@@ -1,4 +1,4 @@
-//! Cancels or retries one submission. Each action and its audit entry are one transaction, which is safe to repeat.
+//! Cancels or retries one submission. Each action and its audit entry are written in one transaction.
 
 use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
 use crate::audit::log::{self, NewAuditEntry};
@@ -20,11 +20,10 @@ use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// The run has started, and Temporal has to cancel it.
+    /// The run has started, so Temporal must cancel it.
     Requested(RunKey),
     Cancelled,
     Final(Status),
-    /// The submission does not exist or is deleted.
     NotFound,
 }
 
@@ -36,8 +35,8 @@ pub enum RetryOutcome {
 }
 
 impl Store {
-    /// Cancels the newest run of a submission. A run that Temporal does not have yet ends at once, without a request to
-    /// LoopAI. The cancellation of any other run is stored until Temporal has accepted it
+    /// Cancels a submission's newest run. A run that has not been started in Temporal ends immediately, without a
+    /// request to LoopAI. For any other run, the cancellation is stored until Temporal has accepted it
     /// ([`Store::claim_cancellations`]).
     pub async fn request_cancel(
         &self,
@@ -62,8 +61,8 @@ impl Store {
         })
     }
 
-    /// Queues a new run of a submission that has ended. The caller starts the run; after `start_grace`, sweeps may also
-    /// start it. Planned e-mails of earlier runs are cancelled.
+    /// Queues a new run for a submission that has ended. The caller starts the run; after `start_grace`, sweeps may
+    /// also start it. Cancels planned e-mails from earlier runs.
     pub async fn retry_submission(
         &self,
         submission: SubmissionId,
@@ -86,7 +85,8 @@ impl Store {
     }
 }
 
-/// Cancels the newest run of a submission in the non-final state `from`. Also returns whether the request is new.
+/// Cancels a submission's newest run. The submission's state `from` must not be final. Also returns whether this call
+/// was the first to cancel the run.
 async fn cancel_run(
     connection: &mut Connection,
     run: RunKey,
@@ -104,7 +104,7 @@ async fn cancel_run(
     if started.is_some() {
         return Ok((CancelOutcome::Requested(run), requested == 1));
     }
-    // If the run is being started at the same time, its execution will find that it has already ended.
+    // If the run is being started at the same time, its execution will find that the run has already ended.
     let end = RunEnd {
         status: EndStatus::Cancelled,
         code: FailureCode::Cancelled.to_string(),
@@ -117,7 +117,8 @@ async fn cancel_run(
     Ok((CancelOutcome::Cancelled, true))
 }
 
-/// Creates the run after `current`. The submission must be locked, and must have ended in the state `from`.
+/// Creates the run that follows `current`. The caller must hold the submission's lock, and the submission must have
+/// ended in the state `from`.
 pub(crate) async fn queue_next_run(
     connection: &mut Connection,
     current: RunKey,
@@ -135,8 +136,7 @@ pub(crate) async fn queue_next_run(
         ))
         .execute(connection)
         .await?;
-    // If an e-mail is being sent, a standalone workflow takes it over, because Temporal closes its run when it starts
-    // the new one.
+    // A standalone workflow takes over e-mails that are being sent because Temporal closes the old run.
     standalone::queue_standalone(connection, run.submission, 1..=current.number).await?;
     Ok(run)
 }

@@ -1,5 +1,5 @@
 //! Deletes and restores submissions. The data is retained, but a deleted submission is visible only to staff who
-//! request deleted submissions.
+//! explicitly request deleted submissions.
 
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
@@ -13,7 +13,7 @@ use crate::db::utc_time::UtcTime;
 use crate::deliveries::plan;
 use crate::submissions::counters;
 use crate::submissions::events;
-use crate::submissions::row::{is_deleted, lock};
+use crate::submissions::row::{is_deleted, is_erased, lock};
 use crate::submissions::status::Status;
 use crate::submissions::steps::Step;
 use diesel::prelude::*;
@@ -24,12 +24,14 @@ pub enum DeleteOutcome {
     Done,
     Unchanged,
     NotFinal(Status),
+    /// An erased submission cannot be restored.
+    Erased,
     NotFound,
 }
 
 impl Store {
-    /// Deletes a submission that has ended, and cancels its planned e-mails. They stay cancelled if it is restored
-    /// later. An e-mail whose text is being sent is not cancelled.
+    /// Deletes a submission that has ended, and cancels its planned e-mails. These e-mails stay cancelled even if the
+    /// submission is restored. An e-mail whose message text is already being sent is not cancelled.
     pub async fn delete_submission(
         &self,
         submission: SubmissionId,
@@ -56,6 +58,9 @@ impl Store {
             let Some((status, _)) = lock(connection, submission).await? else {
                 return Ok(DeleteOutcome::NotFound);
             };
+            if !delete && is_erased(connection, submission).await? {
+                return Ok(DeleteOutcome::Erased);
+            }
             if is_deleted(connection, submission).await? == delete {
                 log::append(connection, &entry.clone().with_result(UNCHANGED)).await?;
                 return Ok(DeleteOutcome::Unchanged);

@@ -1,4 +1,4 @@
-//! Resends an e-mail: plans another copy, which is delivered outside a run.
+//! Resends an e-mail by planning another copy, which a standalone workflow delivers.
 
 use crate::audit::entry::IN_PROGRESS;
 use crate::audit::log::{self, NewAuditEntry};
@@ -8,6 +8,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::deliveries;
+use crate::deliveries::email_state::EmailState;
 use crate::deliveries::model::{Delivery, DeliveryKind, DeliveryStatus};
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
@@ -18,9 +19,8 @@ use diesel_async::RunQueryDsl;
 pub enum ResendOutcome {
     Planned(DeliveryId),
     InProgress(DeliveryId),
-    /// The e-mail is out of date: the submission has been retried since.
+    /// The e-mail is out of date because the submission has since been retried.
     Superseded,
-    /// The submission or the e-mail does not exist, or the submission is deleted.
     NotFound,
 }
 
@@ -61,7 +61,8 @@ impl Store {
     }
 }
 
-/// Whether an e-mail still describes the submission: its kind matches the state, and no later run planned one.
+/// Whether an e-mail still describes the submission: its kind matches the state, and no later run has planned an
+/// e-mail.
 fn is_current(delivery_row: &Delivery, all: &[Delivery], status: Status) -> bool {
     let kind = match status {
         Status::Pending | Status::Processing => return false,
@@ -73,9 +74,9 @@ fn is_current(delivery_row: &Delivery, all: &[Delivery], status: Status) -> bool
     delivery_row.kind == kind && all.iter().all(|other| other.run_number <= delivery_row.run_number)
 }
 
-/// Sends the latest e-mail to the submission's new address. An e-mail that is only planned goes there anyway; of any
-/// other, another copy is planned, even while its text is being sent to the previous address. Returns `None` if no
-/// e-mail is due yet.
+/// Sends the latest e-mail to the submission's new address. A planned e-mail needs no copy because it will be sent to
+/// the new address. For any other e-mail, a copy is planned, even if the e-mail is still being sent to the previous
+/// address. Returns `None` if no e-mail is due yet.
 pub(crate) async fn resend_to_new_address(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -95,7 +96,28 @@ pub(crate) async fn resend_to_new_address(
     }))
 }
 
-/// The original and all copies of an e-mail.
+/// Plans a copy of the latest e-mail if that e-mail is in one of the given states and still describes the submission.
+/// Returns the ids of the e-mail and its copy. The caller must hold the submission's lock.
+pub(crate) async fn resend_latest(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+    states: &[EmailState],
+) -> StoreResult<Option<(DeliveryId, DeliveryId)>> {
+    let all: Vec<Delivery> = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .select(Delivery::as_select())
+        .for_update()
+        .load(connection)
+        .await?;
+    let current = all.iter().filter(|one| is_current(one, &all, status));
+    let Some(latest) = current.max_by_key(|one| one.copy) else { return Ok(None) };
+    if !latest.status.is_settled() || !states.contains(&EmailState::of(latest.status, false)) {
+        return Ok(None);
+    }
+    Ok(Some((latest.id, plan_copy(connection, latest, &all).await?)))
+}
+
 fn same_email<'a>(
     delivery_row: &Delivery,
     all: &'a [Delivery],

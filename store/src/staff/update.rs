@@ -1,4 +1,4 @@
-//! Corrects the e-mail address of a submission, and sets its note and assignee.
+//! Corrects a submission's e-mail address, and sets its note and assignee.
 
 use crate::accounts::users::Role;
 use crate::audit::entry::UNCHANGED;
@@ -17,13 +17,13 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
-/// `None` leaves a field unchanged, and `Some(None)` empties it.
+/// Fields that are `None` are left unchanged, and `Some(None)` clears a field.
 #[derive(Debug, Clone, Default)]
 pub struct SubmissionChange {
     pub email: Option<EmailAddress>,
-    /// Whether the latest e-mail is sent to the address, even if it was already sent.
+    /// Whether to send the latest e-mail to the new address even if it has already been sent.
     pub resend: bool,
-    /// At most [`Submission::MAX_NOTE_LENGTH`] characters.
+    /// Note for staff, at most [`Submission::MAX_NOTE_LENGTH`] characters.
     pub note: Option<Option<String>>,
     pub assignee: Option<Option<UserId>>,
 }
@@ -38,15 +38,13 @@ pub struct UpdatedSubmission {
 #[derive(Debug, Clone)]
 pub enum UpdateOutcome {
     Updated(Box<UpdatedSubmission>),
-    /// Somebody else has changed the submission.
+    /// Somebody else has changed the submission in the meantime.
     RevisionChanged,
-    /// No enabled account with an allowed role has this id.
+    /// The assignee is not an enabled account with an allowed role.
     AssigneeNotFound,
-    /// The submission does not exist or is deleted.
     NotFound,
 }
 
-/// The columns that a change sets.
 #[derive(Default, AsChangeset)]
 #[diesel(table_name = submissions)]
 struct Columns<'a> {
@@ -58,7 +56,6 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Only the columns whose value differs.
     fn of(change: &'a SubmissionChange, before: &'a Submission) -> Self {
         let email = change.email.as_ref().filter(|email| **email != before.email);
         let is_first = email.is_some() && before.original_email.is_none();
@@ -85,7 +82,7 @@ impl<'a> Columns<'a> {
         columns.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
     }
 
-    /// The audit log records who was assigned, but neither the note nor a complete address of the patient.
+    /// The audit log records who was assigned, but neither the note nor the patient's complete address.
     fn annotate(&self, entry: NewAuditEntry, before: &Submission) -> NewAuditEntry {
         let mut entry = entry.with("fields", self.names());
         if let Some(email) = self.email {
@@ -100,19 +97,19 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The first character and the domain of an address.
 fn masked(address: &EmailAddress) -> String {
     let (local_part, domain) = address.as_str().rsplit_once('@').unwrap_or_default();
     format!("{}…@{domain}", local_part.chars().next().unwrap_or_default())
 }
 
 impl Store {
-    /// Changes a submission if its revision is `expected`. The assignee must be an enabled account with one of the
-    /// `assignable` roles. An e-mail that has not been sent goes to the new address.
+    /// Changes a submission if its revision is `expected`. If `expected` is `None`, overwrites changes made by others.
+    /// The assignee must be an enabled account with one of the `assignable` roles. E-mails that have not been sent yet
+    /// are sent to the new address.
     pub async fn update_submission(
         &self,
         submission: SubmissionId,
-        expected: i32,
+        expected: Option<i32>,
         change: &SubmissionChange,
         assignable: &[Role],
         entry: &NewAuditEntry,
@@ -122,7 +119,7 @@ impl Store {
                 return Ok(UpdateOutcome::NotFound);
             };
             let before = read(connection, submission).await?;
-            if expected != before.revision {
+            if expected.is_some_and(|expected| expected != before.revision) {
                 return Ok(UpdateOutcome::RevisionChanged);
             }
             let columns = Columns::of(change, &before);

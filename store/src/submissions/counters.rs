@@ -1,5 +1,5 @@
-//! Exact numbers of submissions in each state. They are updated in the transaction of each transition, because counting
-//! a million index entries takes too long for a list. See `docs/adr/0008-listing.md`.
+//! The exact number of submissions in each state. Every transition updates these counts in its transaction because
+//! counting a million index entries would take too long for a list. See `docs/adr/0008-listing.md`.
 
 use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
@@ -19,7 +19,7 @@ const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
     WHERE counted.shard = submission_counts.shard AND counted.deleted = submission_counts.deleted \
         AND counted.status = submission_counts.status), 0)";
 
-/// The value of the id's first hexadecimal digit. `RECOUNT` computes the same value in SQL.
+/// Returns the numeric value of the id's first hexadecimal digit. `RECOUNT` computes the same value in SQL.
 fn shard(submission: SubmissionId) -> i32 {
     let digit = submission.to_string().chars().next().and_then(|first| first.to_digit(16));
     digit.and_then(|digit| i32::try_from(digit).ok()).unwrap_or_default()
@@ -36,8 +36,8 @@ pub(crate) async fn count_created(
     Ok(())
 }
 
-/// Fails unless exactly one row was changed: the one that was locked and read as `from`. A transition that fails here
-/// must be neither counted nor committed.
+/// Fails unless exactly one row has changed: the locked row, whose state was read as `from`. A transition that fails
+/// this check must not be counted or committed.
 pub(crate) fn expect_one_row(
     changed: usize,
     submission: SubmissionId,
@@ -47,15 +47,14 @@ pub(crate) fn expect_one_row(
     match changed {
         1 => Ok(()),
         other => Err(StoreError::Corrupt(format!(
-            "moving {submission} from {from} to {to} changed {other} rows"
+            "the transition of {submission} from {from} to {to} changed {other} rows"
         ))),
     }
 }
 
-/// For a submission that is not deleted.
+/// Counts a transition of a submission that has not been deleted.
 ///
-/// One statement updates both rows and locks them in the order of the key, so that two opposite transitions cannot
-/// deadlock.
+/// A single statement updates both rows and locks them in key order so two opposite transitions cannot deadlock.
 pub(crate) async fn count_transition(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -110,12 +109,11 @@ pub(crate) async fn total(
 }
 
 impl Store {
-    /// Recounts all submissions. This is needed after a version without counters ran at the same time as this one.
-    /// Transitions wait for the recount, which takes about 0.3 s for a million submissions.
+    /// Recounts all submissions. This is needed after an older version that does not maintain the counts has run
+    /// alongside this version. Transitions wait for the recount, which takes about 0.3 s for a million submissions.
     pub async fn recount_submissions(&self) -> StoreResult<()> {
         transaction!(self, connection => {
-            // An uncommitted transition waits for these rows and updates them afterwards. The statement that counts
-            // sees every committed transition.
+            // Transitions in progress wait for these locks and update the counts after the recount.
             let _locked: Vec<i64> =
                 counts::table.select(counts::amount).for_update().load(connection).await?;
             diesel::sql_query(RECOUNT).execute(connection).await?;
@@ -129,11 +127,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transition_that_changed_no_row_is_an_error() {
+    fn a_transition_that_changes_no_row_is_an_error() {
         let check =
             |changed| expect_one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
         assert!(check(1).is_ok());
-        let message = check(0).expect_err("nothing to count").to_string();
+        let message = check(0).expect_err("an error").to_string();
         assert!(message.ends_with("from failed to pending changed 0 rows"), "{message}");
     }
 }

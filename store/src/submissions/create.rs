@@ -1,4 +1,4 @@
-//! Stores a new submission, in one transaction.
+//! Stores a new submission in one transaction.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{after, now};
@@ -22,7 +22,7 @@ use diesel_async::RunQueryDsl;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The time of the consent is the time at which the submission is stored.
+/// The patient's consent counts as given at the time the submission is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     pub version: String,
@@ -34,28 +34,27 @@ pub struct NewSubmission {
     pub email: EmailAddress,
     pub comments: String,
     pub consent: Consent,
-    /// The bytes of these files are already stored.
     pub files: Vec<NewFile>,
-    /// Time for which only the process that stored the submission starts the first run. After that, sweeps start it.
+    /// How long only the process that stored the submission may start its first run.
     pub start_grace: Duration,
     pub submitted_by: Option<UserId>,
-    /// `None` for an anonymous submission.
     pub audit_entry: Option<NewAuditEntry>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateOutcome {
     Created,
-    /// The claim on the idempotency key was lost to another request.
+    /// Another request has taken over the claim on the idempotency key.
     ClaimLost,
     LimitExceeded(ExceededLimit),
 }
 
 impl Store {
-    /// Stores a submission with its files, first run, first event, audit entry and the outcome of its idempotency
-    /// key. Before the call, the bytes of its files must be reserved ([`Store::reserve_blobs`]) and stored.
+    /// Stores a submission with its files, first run, first event and audit entry, and completes the claim on its
+    /// idempotency key. The caller must first reserve ([`Store::reserve_blobs`]) and store the files' bytes.
     ///
-    /// Stores nothing unless it returns [`CreateOutcome::Created`].
+    /// Nothing is stored unless this call returns [`CreateOutcome::Created`] or fails with
+    /// [`StoreError::CommitUnknown`].
     pub async fn create_submission(
         &self,
         new: &NewSubmission,

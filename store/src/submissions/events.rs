@@ -1,4 +1,4 @@
-//! A submission's append-only events.
+//! The append-only log of a submission's events.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -18,7 +18,7 @@ use diesel_async::RunQueryDsl;
 #[diesel(table_name = events)]
 pub struct Event {
     pub submission_id: SubmissionId,
-    /// Counts from 1 without gaps within the submission.
+    /// Number of the event within its submission, starting at 1 without gaps.
     pub number: i32,
     pub name: EventName,
     pub step: Step,
@@ -32,14 +32,14 @@ pub struct Event {
 pub struct EventRow {
     pub id: i64,
     pub submission_id: SubmissionId,
-    /// A [`Step`] of this or a newer version. It is text, because an unknown step must not cause an error while two
-    /// versions run at the same time.
+    /// Name of a [`Step`] in this version or a newer one. The name is plain text because an unknown step must not cause
+    /// an error while two versions are running at the same time.
     pub step: String,
     pub status: Status,
     pub created_at: UtcTime,
 }
 
-/// Takes the submission's row lock, which orders the numbers.
+/// Appends events. Locks the submission's row to keep the event numbers in order.
 pub(crate) async fn append(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -77,7 +77,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// Appends *waiting*, unless that is already the last event.
+/// Appends a *waiting* event unless the last event is already *waiting*.
 pub(crate) async fn append_waiting(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -119,7 +119,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The highest event id of all submissions, or 0 if there are no events.
+    /// Returns the highest event id across all submissions, or 0 if there are no events.
     pub async fn latest_event_id(&self) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let newest: Option<i64> =
@@ -127,11 +127,11 @@ impl Store {
         Ok(newest.unwrap_or(0))
     }
 
-    /// Returns up to `limit` events of all submissions in the order of their ids: the events after the id `after`, and
-    /// those of `gaps` that have become visible since.
+    /// Returns up to `limit` events across all submissions, ordered by id: the events after the id `after`, and the
+    /// events with ids in `gaps` that have since become visible.
     ///
-    /// Ids are assigned before the commit, so a lower id can become visible after a higher one. Readers therefore store
-    /// the gaps between ids and request them again.
+    /// Ids are assigned before the commit, so a lower id can become visible after a higher one. Readers therefore
+    /// remember gaps between ids and request them again.
     pub async fn events_after_id(
         &self,
         after: i64,

@@ -1,6 +1,8 @@
 //! Idempotency keys. A request first claims its key, and the transaction that stores the submission completes the
 //! claim, so the key and the submission are stored together or not at all. If the process dies, its claim expires,
-//! and a repeated request can then store the submission.
+//! after which a repeated request can store the submission.
+//!
+//! A key is scoped to its sender: an account, or all clients without an account.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -14,10 +16,9 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Only this hash is stored, and not the key that the client chose.
+/// Digest of the sender and the key chosen by the sender. The key itself is not stored.
 pub type IdempotencyKeyHash = Sha256;
 
-/// A key that this request has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyClaim {
     key: IdempotencyKeyHash,
@@ -27,7 +28,7 @@ pub struct IdempotencyClaim {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdempotencyState {
-    /// The caller does the work, and passes the claim to [`Store::create_submission`].
+    /// The caller must process the request and pass the claim to [`Store::create_submission`].
     Claimed(IdempotencyClaim),
     Completed(SubmissionId),
     InProgress,
@@ -35,8 +36,8 @@ pub enum IdempotencyState {
 }
 
 impl Store {
-    /// Claims a key for the duration `lease`; `body` is the digest of the request's body. A completed key is stored
-    /// for `lifetime`.
+    /// Claims a key for the duration of `lease`. `body` is the digest of the request body. A completed key is stored
+    /// for the duration of `lifetime`.
     pub async fn claim_idempotency_key(
         &self,
         key: IdempotencyKeyHash,
@@ -82,7 +83,7 @@ impl Store {
         })
     }
 
-    /// Call this for a request that was rejected, so that a repeated request need not wait until the claim expires.
+    /// Releases a rejected request's key so that a repeated request need not wait for the claim to expire.
     pub async fn release_idempotency_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::delete(
@@ -96,7 +97,6 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a batch of expired keys and returns their number.
     pub async fn sweep_idempotency_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(
@@ -115,8 +115,7 @@ impl Store {
         token: &str,
         lease: Duration,
     ) -> StoreResult<()> {
-        // At least as long as a completed key is stored, because a repeated request within that time must have the same
-        // body.
+        // Even if the first request fails, any request with the same key within 24 hours must have the same body.
         const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
         let mut connection = self.connection().await?;
         diesel::insert_into(keys::table)
@@ -153,7 +152,7 @@ async fn take_over(
     Ok(())
 }
 
-/// Completes a claim. Returns `false` if it was lost to another request.
+/// Completes a claim. Returns `false` if another request has taken over the claim.
 pub(crate) async fn settle(
     connection: &mut Connection,
     claim: &IdempotencyClaim,

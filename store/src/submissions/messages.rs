@@ -1,10 +1,10 @@
-//! The texts that a patient reads about a submission: in its events, and in the status document.
+//! Messages for patients, shown in a submission's events and status document.
 
 use crate::deliveries::model::DeliveryStatus;
 use crate::submissions::status::Status;
 use crate::submissions::steps::Step;
 
-/// What happened, and what to do, if a submission ended without a result. Otherwise `None`.
+/// If a submission ended without a result, describes what happened and what the patient can do.
 pub fn end_message(status: Status) -> Option<&'static str> {
     match status {
         Status::Pending | Status::Processing | Status::Completed => None,
@@ -20,14 +20,14 @@ pub fn end_message(status: Status) -> Option<&'static str> {
     }
 }
 
-/// The last message of a successful run. `email` is what is known about the e-mail with the result.
+/// Returns the last message of a successful run. `email` is the delivery's status, if there is one.
 pub fn result_message(email: Option<DeliveryStatus>) -> &'static str {
     match email {
-        // The first seed's text, which its front end shows.
+        // The existing front end shows this text, so it must not change.
         Some(DeliveryStatus::Sent) => "Your results are ready! Check your email.",
         Some(DeliveryStatus::Unknown) => {
-            "Your results are ready. We tried to e-mail them to you, but do not know whether the e-mail arrived. \
-             If you cannot find it, please contact us."
+            "Your results are ready. We tried to e-mail them to you, but we do not know whether the e-mail arrived. \
+             If you cannot find the e-mail, please contact us."
         }
         Some(DeliveryStatus::Failed) => {
             "Your results are ready, but we could not e-mail them to you. If you do not see them on this page, \
@@ -39,20 +39,22 @@ pub fn result_message(email: Option<DeliveryStatus>) -> &'static str {
     }
 }
 
-/// The message of an event. `status` is that of the submission after the event.
+/// Returns an event's message. `status` is the submission's status after the event.
 pub(crate) fn event_message(step: Step, status: Status) -> String {
     let is_completed = status == Status::Completed;
     match step {
         Step::Received => "We have received your submission.".to_owned(),
-        Step::Waiting => "The diagnosis service is busy right now. Your submission is waiting, and will continue \
+        Step::Waiting => {
+            "The diagnosis service is busy right now. Your submission is waiting and will continue \
              automatically."
-            .to_owned(),
+                .to_owned()
+        }
         Step::Diagnosing => "Processing your submission...".to_owned(),
         Step::Completed => "Your diagnosis is complete.".to_owned(),
-        // The e-mail was not sent when the event was stored.
+        // When this event is stored, the e-mail has not been sent yet.
         Step::ResultReady => result_message(None).to_owned(),
         Step::Failed | Step::TimedOut | Step::Cancelled => {
-            after_end_message(status, "We will also send you an e-mail about it.")
+            after_end_message(status, "We will also send you an e-mail about this.")
         }
         Step::Retried => "Your submission has been restarted.".to_owned(),
         Step::MailSent if is_completed => result_message(Some(DeliveryStatus::Sent)).to_owned(),
@@ -60,21 +62,22 @@ pub(crate) fn event_message(step: Step, status: Status) -> String {
             result_message(Some(DeliveryStatus::Unknown)).to_owned()
         }
         Step::MailFailed if is_completed => result_message(Some(DeliveryStatus::Failed)).to_owned(),
-        Step::MailSent => after_end_message(status, "We have sent you an e-mail about it."),
+        Step::MailSent => after_end_message(status, "We have sent you an e-mail about this."),
         Step::MailUnknown => after_end_message(
             status,
-            "We tried to send you an e-mail about it, but do not know whether it arrived.",
+            "We tried to send you an e-mail about this, but we do not know whether the e-mail arrived.",
         ),
         Step::MailFailed => {
-            after_end_message(status, "We could not send you an e-mail about it.")
+            after_end_message(status, "We could not send you an e-mail about this.")
         }
         Step::Deleted => "Your submission was deleted.".to_owned(),
         Step::Restored => "Your submission was restored.".to_owned(),
+        Step::Erased => "Your photos, your comments and your result were deleted.".to_owned(),
     }
 }
 
-/// Adds a sentence about the e-mail to the message of the end. Without an end, the submission was retried while its
-/// e-mail was being sent.
+/// Appends a sentence about the e-mail to the message that a submission has ended. If the status is not final, the
+/// submission was retried while the e-mail was being sent.
 fn after_end_message(status: Status, sentence: &str) -> String {
     let end = end_message(status).unwrap_or("Your earlier diagnosis has ended.");
     format!("{end} {sentence}")
@@ -86,7 +89,7 @@ mod tests {
     use strum::IntoEnumIterator;
 
     #[test]
-    fn the_message_of_an_end_without_a_result_contains_the_advice_of_the_status_document() {
+    fn events_and_the_status_document_give_the_same_advice_if_there_is_no_result() {
         for (step, status) in [
             (Step::Failed, Status::Failed),
             (Step::TimedOut, Status::TimedOut),
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_message_after_a_sent_email_refers_to_the_inbox() {
+    fn patients_are_asked_to_check_their_inbox_only_once_the_email_is_sent() {
         let check = "Your results are ready! Check your email.";
         assert_eq!(result_message(Some(DeliveryStatus::Sent)), check);
         assert_eq!(event_message(Step::MailSent, Status::Completed), check);
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_fits_its_column() {
+    fn every_message_fits_into_its_database_column() {
         for (step, status) in
             Step::iter().flat_map(|step| Status::ALL.iter().map(move |status| (step, *status)))
         {

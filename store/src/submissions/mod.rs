@@ -1,5 +1,4 @@
-//! Submissions: the row and its lock, states, events, counters, results, messages, idempotency keys, limits per
-//! recipient.
+//! Submissions and their states, events, counters, results, idempotency keys and per-recipient limits.
 
 pub(crate) mod counters;
 pub(crate) mod create;

@@ -8,7 +8,10 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value};
 
-/// A JSON object without a fixed schema.
+/// Maximum size of a result in bytes. The database server must accept values of this size (see `db/limits.rs`).
+pub const MAX_RESULT_BYTES: usize = 5 * 1024 * 1024;
+
+/// A LoopAI result: a JSON object without a fixed schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiagnosisResult(Map<String, Value>);
 
@@ -27,7 +30,7 @@ impl DiagnosisResult {
 }
 
 impl Store {
-    /// The newest result of a submission.
+    /// Returns a submission's newest result.
     pub async fn result(&self, submission: SubmissionId) -> StoreResult<Option<DiagnosisResult>> {
         let mut connection = self.connection().await?;
         let body: Option<String> = results::table

@@ -1,4 +1,4 @@
-//! The row of a submission, and its lock.
+//! A submission's row and its lock.
 
 use crate::db::connection::Connection;
 use crate::db::email_address::EmailAddress;
@@ -23,28 +23,33 @@ pub struct Submission {
     pub run_number: i32,
     pub last_event: i32,
     pub error_code: Option<String>,
-    /// For staff.
+    /// Details of the error, for staff.
     pub error_detail: Option<String>,
     pub created_at: UtcTime,
     pub updated_at: UtcTime,
-    /// When the submission reached its current final state.
+    /// Time at which the submission reached its current final state.
     pub finished_at: Option<UtcTime>,
     /// `None` for an anonymous submission.
     pub submitted_by: Option<UserId>,
     /// A deleted submission is visible only to staff.
     pub deleted_at: Option<UtcTime>,
-    /// The address that the patient entered, if staff have corrected it.
+    /// An erased submission is also deleted, and its personal data has been replaced with placeholders.
+    pub erased_at: Option<UtcTime>,
+    /// The address the patient originally entered, if staff have since corrected it; otherwise `None`.
     pub original_email: Option<EmailAddress>,
-    /// For staff.
     pub note: Option<String>,
-    /// The account that takes care of the submission.
     pub assignee: Option<UserId>,
-    /// Counts the changes that staff made to the address, the note and the assignee.
+    /// Number of changes staff have made to the address, the note and the assignee.
     pub revision: i32,
+    /// Time since which every attempt at the newest run's workflow task has failed.
+    pub stuck_since: Option<UtcTime>,
+    pub stuck_cause: Option<String>,
+    /// A revoked access token never becomes valid again.
+    pub token_revoked_at: Option<UtcTime>,
 }
 
 impl Submission {
-    /// In characters.
+    /// Maximum length of a note, in characters.
     pub const MAX_NOTE_LENGTH: usize = 1000;
 }
 
@@ -59,9 +64,21 @@ impl Store {
             .optional()?;
         Ok(found)
     }
+
+    /// Returns `false` if the submission does not exist.
+    pub async fn is_token_revoked(&self, id: SubmissionId) -> StoreResult<bool> {
+        let mut connection = self.connection().await?;
+        let revoked: Option<bool> = submissions::table
+            .find(id)
+            .select(submissions::token_revoked_at.is_not_null())
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(revoked.unwrap_or(false))
+    }
 }
 
-/// Locks a submission; returns its state and newest run.
+/// Locks a submission and returns its state and the number of its newest run.
 pub(crate) async fn lock(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -91,7 +108,7 @@ pub(crate) async fn lock_not_deleted(
     Ok(found)
 }
 
-/// Reliable only under the submission's lock.
+/// The result is reliable only while the caller holds the submission's lock.
 pub(crate) async fn is_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -103,4 +120,18 @@ pub(crate) async fn is_deleted(
         .await
         .optional()?;
     Ok(deleted.unwrap_or(false))
+}
+
+/// The result is reliable only while the caller holds the submission's lock.
+pub(crate) async fn is_erased(
+    connection: &mut Connection,
+    submission: SubmissionId,
+) -> StoreResult<bool> {
+    let erased: Option<bool> = submissions::table
+        .find(submission)
+        .select(submissions::erased_at.is_not_null())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(erased.unwrap_or(false))
 }

@@ -1,4 +1,4 @@
-//! States of a submission, and the table of allowed transitions.
+//! Submission states and the table of allowed transitions.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -28,7 +28,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Stored, but LoopAI has not accepted a request yet.
+    /// The submission is stored, but LoopAI has not accepted a request yet.
     Pending,
     Processing,
     Completed,
@@ -38,8 +38,8 @@ pub enum Status {
 }
 stored_as_text!(Status);
 
-/// All transitions: the current state, the next states that a run may set, and those that only staff may set.
-/// See `docs/ARCHITECTURE.md`, "State".
+/// Each entry lists a state, the states a run may change it to, and the states only staff may change it to. See
+/// `docs/ARCHITECTURE.md`, "State".
 const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
     (
         Status::Pending,
@@ -58,10 +58,10 @@ const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
 ];
 
 impl Status {
-    /// In the order in which a submission reaches them.
+    /// All states, in the order in which a submission can reach them.
     pub const ALL: &[Status] = Self::VARIANTS;
 
-    /// The name in SQL, JSON and search attributes.
+    /// Returns the state's name as used in SQL, JSON and search attributes.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -75,7 +75,7 @@ impl Status {
         TRANSITIONS.iter().any(|(from, to_by_run, _)| *from == self && to_by_run.contains(&next))
     }
 
-    /// Includes the transitions that a run may make.
+    /// Whether staff may change this state to `next`. Staff may also make any transition that a run may make.
     pub fn can_be_set_by_staff(self, next: Status) -> bool {
         let to_by_staff = TRANSITIONS
             .iter()
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_retry_leaves_a_final_state_and_only_staff_retry_a_completed_one() {
+    fn only_a_retry_leaves_a_final_state_and_only_staff_can_retry_completed_submissions() {
         for from in Status::ALL.iter().copied().filter(|status| status.is_final()) {
             for to in Status::ALL.iter().copied() {
                 let allowed = to == Status::Pending && from != Status::Completed;
@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn only_processing_leads_to_completed() {
+    fn a_submission_is_completed_only_from_processing() {
         assert_eq!(Status::Completed.sources(), [Status::Processing]);
     }
 
     #[test]
-    fn names_parse_back() {
+    fn every_status_can_be_parsed_from_its_name() {
         for status in Status::ALL.iter().copied() {
             assert_eq!(status.name().parse::<Status>().expect("a status"), status);
         }

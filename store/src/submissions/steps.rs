@@ -1,4 +1,4 @@
-//! The steps that events record.
+//! The steps recorded by events.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -35,7 +35,7 @@ stored_as_text!(EventName);
 #[strum(serialize_all = "snake_case")]
 pub enum Step {
     Received,
-    /// LoopAI is busy or unavailable, and the submission waits for its turn.
+    /// LoopAI is busy or unavailable, and the submission is waiting for its turn.
     Waiting,
     Diagnosing,
     Completed,
@@ -50,6 +50,8 @@ pub enum Step {
     MailFailed,
     Deleted,
     Restored,
+    /// The last event of a submission whose personal data has been removed.
+    Erased,
 }
 stored_as_text!(Step);
 
@@ -61,7 +63,10 @@ impl Step {
     /// Whether the patient's event stream ends after this step. Unless the submission is restarted, only events about
     /// e-mails may follow.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
+        matches!(
+            self,
+            Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled | Step::Erased
+        )
     }
 
     pub(crate) fn event_name(self) -> EventName {

@@ -9,7 +9,7 @@ pub(crate) struct UserBody {
     /// Id of the account.
     #[schema(value_type = String, format = "uuid")]
     id: UserId,
-    /// E-mail address to sign in with, in lower case.
+    /// E-mail address used to sign in, in lower case.
     #[schema(example = "ana@example.org")]
     email: String,
     /// Name of the person or program.
@@ -17,12 +17,12 @@ pub(crate) struct UserBody {
     name: String,
     /// Role of the account.
     role: AccountRole,
-    /// Whether the account can be used.
+    /// Whether the account is enabled.
     enabled: bool,
     /// Time at which the account was disabled.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     disabled_at: Option<UtcTime>,
-    /// Time at which the password was set. `null` for programs.
+    /// Time at which the password was set. `null` if the account has no password.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     password_changed_at: Option<UtcTime>,
     /// Time of creation.
@@ -49,7 +49,7 @@ impl From<User> for UserBody {
     }
 }
 
-/// The response with an account.
+/// A response that contains an account.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserResponse {
     /// Always `true`.

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"email": "export@example.org", "name": "Nightly export", "role": "service"}))]
 pub(crate) struct NewUserRequest {
-    /// E-mail address to sign in with. Stored in lower case.
+    /// E-mail address used to sign in. It is stored in lower case.
     #[schema(value_type = String, format = "email", example = "ana@example.org")]
     email: Option<String>,
     /// Name of the person or program, at most 200 characters.
@@ -31,8 +31,8 @@ pub(crate) struct NewUserRequest {
     /// Role of the account.
     #[schema(value_type = AccountRole)]
     role: Option<String>,
-    /// Password of 12 to 128 characters that is not easy to guess. Required, except for the role `service`, which has
-    /// none.
+    /// Password, 12 to 128 characters long and not easy to guess. Required for all roles except `service`, which must
+    /// not have one.
     #[schema(format = "password")]
     password: Option<String>,
 }

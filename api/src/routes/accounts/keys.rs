@@ -28,7 +28,7 @@ pub(crate) struct NewKeyRequest {
     /// Name of the key, at most 200 characters.
     #[schema(value_type = String, max_length = 200, example = "nightly export")]
     name: Option<String>,
-    /// Time of expiry (RFC 3339). Default: never.
+    /// Expiry time in RFC 3339 format. By default, the key never expires.
     #[schema(format = "date-time")]
     expires_at: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct ApiKeyListResponse {
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 struct ApiKeyBody {
-    /// Id of the key. It is part of `api_key`.
+    /// Id of the key, which is also part of `api_key`.
     #[schema(value_type = String, format = "uuid")]
     id: ApiKeyId,
     /// Name of the key.
@@ -78,13 +78,13 @@ impl From<ApiKey> for ApiKeyBody {
     }
 }
 
-/// The response with a new API key.
+/// A response that contains a new API key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NewKeyResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The key, for `Authorization: Bearer`. Store it now: it is not shown again.
+    /// API key for the `Authorization: Bearer` header. Store the key now, because it is not shown again.
     api_key: String,
     /// The key without its secret.
     key: ApiKeyBody,
@@ -95,7 +95,7 @@ fn require_service_account(user: &User) -> ApiResult<()> {
     if is_allowed { Ok(()) } else { Err(ApiError::NotAServiceAccount) }
 }
 
-/// List the API keys of an account
+/// List an account's API keys
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}/keys",
@@ -119,7 +119,7 @@ errors!(CreateUserKeyErrors: NotAServiceAccount);
 
 /// Create an API key
 ///
-/// Only for enabled accounts with the role `service`. The key is shown once.
+/// The account must be enabled and have the role `service`. The key is shown only in this response.
 #[utoipa::path(
     post,
     path = "/api/v1/users/{id}/keys",
@@ -180,7 +180,7 @@ fn validate(request: &NewKeyRequest) -> Result<(String, Option<UtcTime>), Vec<Fi
 
 /// Revoke an API key
 ///
-/// Takes effect immediately.
+/// The key becomes invalid immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}/keys/{key_id}",

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_PER_PAGE: i64 = 20;
 const MAX_PER_PAGE: i64 = 100;
-/// Limited because the database reads all pages before the requested one.
+/// The page number is limited because the database has to read all preceding pages.
 const MAX_PAGE: i64 = 100_000;
 
 /// A page of accounts.
@@ -35,7 +35,7 @@ pub(crate) struct UserListResponse {
 /// Position of a page in the list of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 struct UserPagination {
-    /// Number of the page, from 1.
+    /// Page number, starting at 1.
     #[schema(example = 1)]
     page: i64,
     /// Number of accounts per page.
@@ -50,13 +50,13 @@ struct UserPagination {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters of `UserSearch`")]
 struct UserQuery {
-    /// Part of the e-mail address or of the name.
+    /// Text to find in the e-mail address or the name.
     search: Option<String>,
     /// Role of the accounts.
     role: Option<AccountRole>,
     /// `true` for disabled accounts only, `false` for enabled accounts only.
     disabled: Option<bool>,
-    /// Number of the page, from 1.
+    /// Page number, starting at 1.
     page: Option<i64>,
     /// Number of accounts per page, 1 to 100. Default: 20.
     per_page: Option<i64>,
@@ -99,7 +99,7 @@ impl FromParameters for UserSearch {
     get,
     path = "/api/v1/users",
     tag = "users",
-    responses((status = 200, description = "A page of the list.", body = UserListResponse)),
+    responses((status = 200, description = "A page of accounts.", body = UserListResponse)),
 )]
 pub(crate) async fn list_users(
     State(state): State<AppState>,

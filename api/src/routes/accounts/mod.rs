@@ -15,7 +15,8 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use diagflow_store::{Action, ObjectKind, User, UserId};
 
-/// The account with this id, even if it is disabled. If there is none, `action` is audited as refused.
+/// Returns the account with this id, even if it is disabled. If no such account exists, records in the audit log that
+/// `action` was refused.
 async fn find_user(
     state: &AppState,
     caller: &Caller,

@@ -18,12 +18,12 @@ struct SessionBody {
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
     id: SessionId,
-    /// Whether this is the session of the request.
+    /// Whether the request was authenticated with this session.
     current: bool,
-    /// IP address of the sign-in.
+    /// IP address used to sign in.
     #[schema(example = "192.0.2.7")]
     address: String,
-    /// User agent of the sign-in.
+    /// User agent used to sign in.
     user_agent: String,
     /// Time of the sign-in.
     #[schema(value_type = String, format = "date-time")]
@@ -31,16 +31,16 @@ struct SessionBody {
     /// Time of the last use, accurate to the minute.
     #[schema(value_type = String, format = "date-time")]
     used_at: UtcTime,
-    /// Time at which the session ends unless it is used.
+    /// Time at which the session ends if it is not used before then.
     #[schema(value_type = String, format = "date-time")]
     idle_after: UtcTime,
-    /// Time at which the session ends even if it is used.
+    /// Time at which the session ends even if it is in use.
     #[schema(value_type = String, format = "date-time")]
     expires_at: UtcTime,
 }
 
 impl SessionListResponse {
-    /// `current` is the session of the request, if it has one.
+    /// `current` is the session that the request was authenticated with, if any.
     pub(crate) fn of(sessions: Vec<Session>, current: Option<SessionId>) -> Self {
         let body = |session: Session| SessionBody {
             id: session.id,
@@ -62,7 +62,7 @@ pub(crate) struct EndedSessionsResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Number of ended sessions.
+    /// Number of sessions ended.
     ended: usize,
 }
 

@@ -1,6 +1,7 @@
 use crate::app::AppState;
 use crate::auth::audit::refuse;
-use crate::auth::caller::{AuthMethod, Caller};
+use crate::auth::auth_method::AuthMethod;
+use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::routes::accounts::find_user;
@@ -10,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, EndReason, ObjectKind, SessionId, UserId};
 
-/// List the sessions of an account
+/// List an account's sessions
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}/sessions",
@@ -33,9 +34,9 @@ pub(crate) async fn list_user_sessions(
     Ok(Json(SessionListResponse::of(sessions, current)))
 }
 
-/// End all sessions of an account
+/// End all of an account's sessions
 ///
-/// Takes effect immediately.
+/// All tokens of the sessions become invalid immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}/sessions",
@@ -54,9 +55,9 @@ pub(crate) async fn end_user_sessions(
     Ok(Json(EndedSessionsResponse::of(ended)))
 }
 
-/// End a session of an account
+/// End one of an account's sessions
 ///
-/// Takes effect immediately.
+/// All tokens of the session become invalid immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}/sessions/{session_id}",

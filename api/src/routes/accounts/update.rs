@@ -19,20 +19,21 @@ use futures::future::OptionFuture;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The changes to an account. Absent fields are not changed.
+/// Changes to an account. Absent fields are left unchanged.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"name": "Ana López"}))]
 pub(crate) struct UserUpdateRequest {
-    /// E-mail address to sign in with. Stored in lower case.
+    /// E-mail address used to sign in. It is stored in lower case.
     email: Option<String>,
     /// Name of the person or program, at most 200 characters.
     name: Option<String>,
     /// Role of the account.
     #[schema(value_type = Option<AccountRole>)]
     role: Option<String>,
-    /// Whether the account can be used. `false` ends its sessions.
+    /// Whether the account is enabled. Disabling an account ends its sessions.
     enabled: Option<bool>,
-    /// New password of 12 to 128 characters that is not easy to guess. Ends the account's sessions.
+    /// New password, 12 to 128 characters long and not easy to guess. Setting a new password ends the account's
+    /// sessions.
     #[schema(format = "password")]
     password: Option<String>,
 }
@@ -41,8 +42,8 @@ errors!(UpdateUserErrors: EmailTaken, LastAdmin);
 
 /// Update an account
 ///
-/// The account's sessions end if it is disabled, gets a new password, or changes to or from the role `service`. The
-/// last enabled admin cannot be disabled or change to another role.
+/// The account's sessions end if the account is disabled, gets a new password, or changes to or from the `service`
+/// role. The last enabled admin cannot be disabled or assigned another role.
 #[utoipa::path(
     put,
     path = "/api/v1/users/{id}",
@@ -88,7 +89,7 @@ async fn validate(
     Ok(UserChange { email, name, role, disabled, password_hash })
 }
 
-/// Records the names of the changed fields, and the values of the fields that affect access.
+/// Records the names of the changed fields, and the new values of those that affect access.
 fn update_entry(caller: &Caller, user: UserId, change: &UserChange) -> NewAuditEntry {
     let action = match change.disabled {
         Some(true) => Action::UserDisable,
@@ -136,7 +137,7 @@ async fn apply_update(
         }
         UserChangeOutcome::PasswordForbidden => password_error(
             FieldErrorCode::PasswordForbidden,
-            "A service account has API keys instead of a password",
+            "Service accounts use API keys instead of a password",
         ),
     };
     Err(refuse(state, entry, error).await)
@@ -146,7 +147,7 @@ errors!(DisableUserErrors: LastAdmin);
 
 /// Disable an account
 ///
-/// Ends its sessions. Its name remains in the audit log.
+/// Disabling an account ends its sessions. The account's name remains in the audit log.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",

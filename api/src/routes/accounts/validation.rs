@@ -1,4 +1,4 @@
-//! Validates the fields of an account and collects every error.
+//! Validates account fields and collects all errors.
 
 use crate::auth::password::PasswordService;
 use crate::error::field_errors::{FieldError, FieldErrorCode};
@@ -42,7 +42,7 @@ impl FieldErrors {
                 format!("Name exceeds {} characters", User::MAX_NAME_CHARS),
             );
         } else if name.contains(char::is_control) {
-            self.add("name", FieldErrorCode::NameInvalid, "Name must be one line of text");
+            self.add("name", FieldErrorCode::NameInvalid, "Name must be a single line of text");
         } else {
             return Some(name.to_owned());
         }
@@ -61,7 +61,7 @@ impl FieldErrors {
         self.add(field, code, format!("{name} is required"));
     }
 
-    /// Returns the password if it is valid for an account with this role. Service accounts have none.
+    /// Returns the password if it is valid for an account with this role. Service accounts have no passwords.
     pub(super) async fn password<'a>(
         &mut self,
         passwords: &PasswordService,
@@ -72,7 +72,7 @@ impl FieldErrors {
     ) -> Option<&'a str> {
         match (given, role) {
             (Some(_), Some(Role::Service)) => {
-                let message = "A service account has API keys instead of a password";
+                let message = "Service accounts use API keys instead of a password";
                 self.add("password", FieldErrorCode::PasswordForbidden, message);
                 None
             }

@@ -13,29 +13,29 @@ use axum_extra::extract::cookie::CookieJar;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The credentials of an account, as admin consoles send them.
+/// Account credentials, as sent by admin consoles.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ConsoleSignInRequest {
-    /// E-mail address of the account. Case is ignored.
+    /// E-mail address of the account (case-insensitive).
     #[schema(example = "ana@example.org")]
     username: String,
-    /// Password.
+    /// Password of the account.
     #[schema(format = "password")]
     password: String,
 }
 
-/// The token of a session.
+/// A session's access token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConsoleSignInResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Access token for `Authorization: Bearer`.
+    /// Access token for the `Authorization: Bearer` header.
     token: String,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// Maximum lifetime of the token in seconds. The session may end earlier.
+    /// Maximum lifetime of the token in seconds. The token becomes invalid earlier if its session ends.
     #[schema(example = 43200)]
     expires_in: u64,
 }
@@ -44,9 +44,10 @@ errors!(SignInFromConsoleErrors: SignInFailed, TooManyAttempts);
 
 /// Sign in from an admin console
 ///
-/// For consoles that cannot refresh a token. Starts a session as `POST /api/v1/auth/login` does, with the same limits
-/// for failed attempts. The token is valid until the session ends: after a period without requests, at the end of the
-/// session's lifetime, at sign-out, or when an admin ends it. Sets no cookie except `diagflow_device`.
+/// Starts a session for a console that cannot refresh tokens. Failed attempts are throttled in the same way as for
+/// `POST /api/v1/auth/login`. The token is valid until the session ends. A session ends after a period of inactivity,
+/// at the end of its lifetime, when the user signs out, or when an admin ends it. The only cookie set by the response
+/// is `diagflow_device`.
 #[utoipa::path(
     post,
     path = "/api/admin/login",
@@ -65,7 +66,7 @@ pub(crate) async fn sign_in_from_console(
     let credentials = Credentials { email: &request.username, password: &request.password };
     let started =
         start_session(&state, &client, jar, cookies::CONSOLE_DEVICE, &credentials).await?;
-    // The session's row is checked at each request, so the token may be as valid as the longest session.
+    // Every request checks the session in the database, so the token may be valid for as long as the session.
     let lifetime = state.app.settings.session_lifetime;
     let session = started.refresh.session;
     let body = ConsoleSignInResponse {

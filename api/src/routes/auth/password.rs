@@ -15,13 +15,13 @@ use diagflow_store::{Action, NewAuditEntry, NewPassword, ObjectKind, UtcTime};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The current and the new password.
+/// The current and new passwords.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct PasswordChangeRequest {
     /// Current password.
     #[schema(format = "password")]
     current_password: String,
-    /// New password of 12 to 128 characters that is not easy to guess.
+    /// New password, 12 to 128 characters long and not easy to guess.
     #[schema(format = "password")]
     new_password: String,
 }
@@ -30,7 +30,8 @@ errors!(ChangePasswordErrors: TooManyAttempts);
 
 /// Change your password
 ///
-/// Ends all other sessions of the account. Attempts with a wrong current password are throttled as at sign-in.
+/// Changing the password ends all other sessions of the account. Attempts with an incorrect current password are
+/// throttled in the same way as sign-in attempts.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/password",
@@ -72,12 +73,12 @@ async fn set_password(
     let hash = state.passwords.hash(&request.new_password).await;
     let new = NewPassword { user: caller.user.id, session, known_since, hash };
     let is_set = state.app.store.set_password(&new, entry).await?;
-    // The password is not set if the session has ended, or if another request changed the password.
+    // The password is not set if the session has ended or another request has already changed the password.
     if is_set { Ok(()) } else { Err(ApiError::SessionEnded) }
 }
 
-/// Returns the time at which the current password was set. Checks the new password first, because an invalid new
-/// password must not count as an attempt to guess the current one.
+/// Verifies the current password and returns the time at which it was set. The new password is checked only afterwards,
+/// so the throttle also limits these expensive checks.
 async fn check_passwords(
     state: &AppState,
     caller: &Caller,
@@ -89,9 +90,6 @@ async fn check_passwords(
     let field_error = |field: &str, code, message: String| {
         ApiError::InvalidInput(vec![FieldError { field: field.to_owned(), code, message }])
     };
-    if let Err(weak) = passwords.check(&request.new_password, email, &user.name).await {
-        return Err(field_error("new_password", weak.code(), weak.to_string()));
-    }
     let attempt = throttle::begin_attempt(state, &caller.client, email, device).await?;
     let found = state.app.store.user_with_password(email).await?;
     let (found, stored_hash) = found.filter(|(found, _)| found.id == user.id).unzip();
@@ -100,6 +98,9 @@ async fn check_passwords(
         return Err(field_error("current_password", FieldErrorCode::PasswordWrong, message));
     }
     attempt.succeeded(state).await?;
+    if let Err(weak) = passwords.check(&request.new_password, email, &user.name).await {
+        return Err(field_error("new_password", weak.code(), weak.to_string()));
+    }
     if request.current_password == request.new_password {
         let message = "The new password must differ from the current one".to_owned();
         return Err(field_error("new_password", FieldErrorCode::PasswordUnchanged, message));

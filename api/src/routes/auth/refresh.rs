@@ -17,13 +17,13 @@ use serde::Deserialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// A client that did not receive the response may repeat the request for this long.
+/// Time within which a client that did not receive the response may repeat the request.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A refresh token. Browsers send it as a cookie instead.
+/// A refresh token. Browsers send the token as a cookie instead.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RefreshRequest {
-    /// Refresh token from the sign-in or from the previous refresh.
+    /// Refresh token from the sign-in response or from the previous refresh.
     refresh_token: Option<String>,
 }
 
@@ -31,16 +31,16 @@ errors!(RefreshSessionErrors: TokenRequired, TokenInvalid, SessionEnded);
 
 /// Refresh the access token
 ///
-/// Returns the next access token and the next refresh token. A refresh token is valid for one use; a repeated request
-/// within ten seconds gets the same response. A later repeat means that two parties have the token, so it ends the
-/// session. Browsers send only the cookie, without a body and without `X-CSRF-Token`: other sites can neither send it
-/// nor read the response.
+/// Returns a new access token and a new refresh token. A refresh token can be used only once. Repeating the request
+/// within ten seconds returns the same new refresh token. Repeating it later ends the session, because the token may
+/// have been stolen. Browsers send only the cookie, without a body or an `X-CSRF-Token` header. Other sites can neither
+/// send the cookie nor read the response.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
     tag = "sign-in",
     responses(
-        (status = 200, description = "The next tokens.", body = SignInResponse),
+        (status = 200, description = "The new tokens.", body = SignInResponse),
         RefreshSessionErrors,
     ),
 )]
@@ -91,7 +91,8 @@ async fn rotate(
     }
 }
 
-/// A token that we issued identifies the session and its account, even after the session has ended.
+/// Returns the audit entry for a failed refresh. A token that we issued identifies its session and account even after
+/// the session has ended.
 async fn failed_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -102,7 +103,7 @@ async fn failed_entry(
     let Some(&RefreshToken { session, .. }) = token else { return Ok(anonymous) };
     Ok(match state.app.store.session_owner(session).await? {
         Some(user) => session_entry(state, client, &user, session, action),
-        // The session ended so long ago that its row was removed.
+        // The session ended so long ago that its row has been removed.
         None => {
             let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
             NewAuditEntry { object_kind, object_id, ..anonymous }

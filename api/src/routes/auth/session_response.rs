@@ -9,13 +9,13 @@ use diagflow_store::{SessionId, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The tokens of a session.
+/// A session's tokens.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SignInResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Access token for `Authorization: Bearer`. Absent if cookies were requested.
+    /// Access token for the `Authorization: Bearer` header. Absent if cookies were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
     /// Refresh token, valid for one use. Absent if cookies were requested.
@@ -27,7 +27,8 @@ pub(crate) struct SignInResponse {
     /// Lifetime of the access token in seconds.
     #[schema(example = 900)]
     expires_in: u64,
-    /// CSRF token for the header `X-CSRF-Token`. Required in requests that change data with a session cookie.
+    /// CSRF token for the `X-CSRF-Token` header, which is required when a request authenticated with a session cookie
+    /// changes data.
     csrf_token: String,
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
@@ -37,7 +38,7 @@ pub(crate) struct SignInResponse {
 pub(crate) type SessionResponse =
     (CookieJar, [(HeaderName, &'static str); 1], Json<SignInResponse>);
 
-/// Issues an access token and returns it with the refresh token, in the body or as cookies.
+/// Issues an access token and returns it together with the refresh token, either in the body or as cookies.
 pub(super) fn session_response(
     state: &AppState,
     jar: CookieJar,

@@ -1,4 +1,4 @@
-//! Verifies a password and starts a session, for every way to sign in.
+//! Password verification and session creation, shared by all sign-in routes.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse;
@@ -21,12 +21,12 @@ pub(super) struct Credentials<'a> {
 pub(super) struct StartedSession {
     pub(super) user: User,
     pub(super) refresh: RefreshToken,
-    /// Contains the device cookie for the next sign-in.
+    /// The response cookies, including the one that identifies the device at the next sign-in.
     pub(super) jar: CookieJar,
 }
 
-/// Starts a session, or audits the refusal. `device_cookie` is the kind of device cookie that browsers send to the
-/// caller's path.
+/// Starts a session, or audits the refusal. `device_cookie` must have the calling route's path, so that browsers send
+/// the cookie back to that route.
 pub(super) async fn start_session(
     state: &AppState,
     client: &ClientInfo,
@@ -51,15 +51,15 @@ pub(super) async fn start_session(
     }
 }
 
-/// The spelling of an address in accounts. The throttle uses it too, because otherwise each spelling would have attempts
-/// of its own.
+/// Normalizes an address to the form in which accounts store it. The throttle uses the same form, so alternative
+/// spellings of an address do not give an attacker extra attempts.
 fn as_stored(typed: &str) -> String {
     let email = typed.parse::<EmailAddress>();
     email.map_or_else(|_| typed.trim().to_lowercase(), |email| email.as_str().to_lowercase())
 }
 
-/// The entry contains the address as accounts do, so that a search finds it. If the typed address
-/// differs, the entry contains it too.
+/// The audit entry contains the normalized address, so that it can be found by searching for the address of the
+/// account. If the address was typed differently, the entry also contains the address as typed.
 fn failed_entry(state: &AppState, client: &ClientInfo, typed: &str) -> NewAuditEntry {
     let claimed = as_stored(typed);
     let entry = anonymous_entry(state, client, &claimed, Action::SignIn);
@@ -101,7 +101,8 @@ async fn verify_password(
 ) -> ApiResult<User> {
     let attempt = match throttle::begin_attempt(state, client, credentials.email, device).await {
         Err(throttled @ ApiError::TooManyAttempts { .. }) => {
-            // Takes as long as an attempt with a wrong password, which gets the same response.
+            // A failed attempt on a hidden track (see [`throttle`]) gets the same error, but only after its password
+            // has been verified, so returning the error here must take equally long.
             state.passwords.verify(credentials.password, None).await;
             return Err(throttled);
         }

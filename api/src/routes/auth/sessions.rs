@@ -28,7 +28,7 @@ pub(crate) async fn list_own_sessions(
 
 /// End one of your own sessions
 ///
-/// Takes effect immediately.
+/// All tokens of the session become invalid immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions/{session_id}",
@@ -48,9 +48,9 @@ pub(crate) async fn end_own_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// End all your other sessions
+/// End all of your other sessions
 ///
-/// Does not end the session of the request. Takes effect immediately.
+/// The session used for the request remains active. All tokens of the other sessions become invalid immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions",

@@ -11,16 +11,16 @@ use axum_extra::extract::cookie::CookieJar;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The credentials of an account.
+/// Account credentials.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SignInRequest {
-    /// E-mail address of the account. Case is ignored.
+    /// E-mail address of the account (case-insensitive).
     #[schema(example = "ana@example.org")]
     email: String,
-    /// Password.
+    /// Password of the account.
     #[schema(format = "password")]
     password: String,
-    /// Whether to set cookies, for browsers, instead of returning tokens. Default: `false`.
+    /// Whether to return the tokens as cookies (for browsers) instead of in the body. Default: `false`.
     #[serde(default)]
     cookies: bool,
 }
@@ -29,10 +29,10 @@ errors!(SignInErrors: SignInFailed, TooManyAttempts);
 
 /// Sign in
 ///
-/// Starts a session. An unknown address and a wrong password get the same response after the same time. Failed attempts
-/// delay later ones, by seconds at first and by up to 15 minutes. The delay decreases over time. A successful sign-in
-/// also sets the cookie `diagflow_device` for a year: attempts from that device are throttled separately from all
-/// others.
+/// Starts a session. Unknown addresses and incorrect passwords produce the same response and take the same time. After
+/// several failed attempts, further attempts are delayed, at first by seconds and eventually by up to 15 minutes. The
+/// delay decreases over time. A successful sign-in also sets the `diagflow_device` cookie for one year, so that
+/// attempts from a known device are throttled separately from all others.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",

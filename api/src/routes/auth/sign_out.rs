@@ -9,7 +9,7 @@ use diagflow_store::{Action, EndReason, ObjectKind};
 
 /// Sign out
 ///
-/// Ends the session of the request immediately and removes its cookies.
+/// Ends the current session immediately and removes its cookies.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",

@@ -13,7 +13,7 @@ use diagflow_store::{SessionId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The session of a request.
+/// The current session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValidateResponse {
     /// Always `true`.
@@ -30,7 +30,8 @@ pub(crate) struct ValidateResponse {
     /// Time at which the access token expires.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     expires_at: Option<UtcTime>,
-    /// CSRF token for the header `X-CSRF-Token`. Required in requests that change data with a session cookie.
+    /// CSRF token for the `X-CSRF-Token` header, which is required when a request authenticated with a session cookie
+    /// changes data.
     csrf_token: String,
 }
 

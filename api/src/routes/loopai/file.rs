@@ -16,13 +16,13 @@ use diagflow_store::{Action, FileId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// The expiry time and the signature of a link. Without them, the error is `not_found`.
+/// A link's expiry time and signature. A request without them fails with `not_found`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SignedLink {
-    /// Expiry time of the link, as Unix time in seconds.
+    /// Expiry time of the link, as a Unix timestamp in seconds.
     expires: u64,
-    /// HMAC-SHA256 of `{id}:{expires}`, in hexadecimal.
+    /// Hexadecimal HMAC-SHA256 of `{id}:{expires}`.
     signature: String,
 }
 
@@ -44,13 +44,13 @@ impl Documented for SignedLink {
 
 /// Get an image with a signed link
 ///
-/// The worker creates these links if LoopAI downloads the images itself (`LOOPAI_IMAGES=url`).
+/// The worker creates signed links if it is configured to let LoopAI download the images itself (`LOOPAI_IMAGES=url`).
 #[utoipa::path(
     get,
     path = "/api/files/{id}",
     tag = "loopai",
     responses(
-        (status = 200, description = "The image without its metadata.", content(
+        (status = 200, description = "The image, without its metadata.", content(
             (inline(FileBytes) = "image/jpeg"),
             (inline(FileBytes) = "image/png"),
             (inline(FileBytes) = "image/webp"),

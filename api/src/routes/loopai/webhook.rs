@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::{Required, Type};
 
-/// A callback needs to contain only a submission id.
+/// Maximum size of a callback body, which only needs to contain a submission id.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A callback from LoopAI.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct LoopAiCallback {
-    /// `submission_id` of the request to LoopAI.
+    /// The `submission_id` from our request to LoopAI.
     #[schema(format = "uuid")]
     submission_id: String,
 }
@@ -50,10 +50,11 @@ impl FromRequest<AppState> for SignedCallback {
 impl Documented for SignedCallback {
     fn document(route: &mut RouteDocument<'_>) {
         let name = "X-LoopAI-Timestamp";
-        let description = "Time of sending, as Unix time in seconds.";
+        let description = "Time at which the callback was sent, as a Unix timestamp in seconds.";
         route.add_header(name, Type::Integer, Required::True, description);
         let name = "X-LoopAI-Signature";
-        let description = "HMAC-SHA256 of `{timestamp}.{body}` with the secret, in hexadecimal.";
+        let description =
+            "Hexadecimal HMAC-SHA256 of `{timestamp}.{body}`, keyed with the shared secret.";
         route.add_header(name, Type::String, Required::True, description);
         route.add_json_body::<LoopAiCallback>();
         route.add_errors(&READ_ERRORS);
@@ -65,7 +66,7 @@ impl Documented for SignedCallback {
     }
 }
 
-/// The callback was accepted.
+/// Response to an accepted callback.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CallbackAccepted {
     /// Always `true`.
@@ -75,13 +76,13 @@ pub(crate) struct CallbackAccepted {
 
 /// Report a changed execution
 ///
-/// The run of the submission then polls LoopAI at once instead of waiting for its timer. It reads the state of the
-/// execution from LoopAI, not from this request. Only available if `LOOPAI_CALLBACK_SECRET` is set.
+/// Makes the submission's run poll LoopAI immediately instead of waiting for its timer. The run reads the execution's
+/// state from LoopAI, not from this request. This route is available only if `LOOPAI_CALLBACK_SECRET` is set.
 #[utoipa::path(
     post,
     path = "/api/hooks/loopai",
     tag = "loopai",
-    responses((status = 202, description = "The callback is accepted.", body = CallbackAccepted)),
+    responses((status = 202, description = "The callback was accepted.", body = CallbackAccepted)),
 )]
 pub(crate) async fn report_execution_change(
     State(state): State<AppState>,

@@ -38,7 +38,7 @@ pub(crate) async fn read_database_health(
     (status_code(database), Json(DatabaseHealth { database }))
 }
 
-/// Health.
+/// Health of the service or of one of its components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum HealthStatus {
@@ -46,7 +46,7 @@ enum HealthStatus {
     Unhealthy,
 }
 
-/// Health of the service. The log contains the reason if it is unhealthy.
+/// Health of the service. If the service is unhealthy, the log contains the reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Health of the service.

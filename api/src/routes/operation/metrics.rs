@@ -4,10 +4,14 @@ use crate::telemetry;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use diagflow_store::StoreError;
 use std::time::Duration;
 
-/// Queued runs normally start much sooner.
+/// Age at which a queued run counts as overdue. Runs normally start much sooner.
 const OVERDUE: Duration = Duration::from_secs(5);
+/// Time after its deadline at which an open submission counts as overdue. Recording the end of a run normally takes
+/// seconds.
+const AFTER_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Get metrics in the Prometheus text format
 #[utoipa::path(
@@ -21,15 +25,29 @@ pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
     let count = async move { store.count_queued_runs(OVERDUE).await };
     let store = state.app.store.clone();
     let now = async move { store.loopai_usage().await };
-    let (count, now) = tokio::join!(probe(count), probe(now));
-    // The other metrics are still useful without these.
+    let (store, deadline) = (state.app.store.clone(), state.app.dispatch.deadline);
+    let blocked = async move {
+        let stuck = store.count_stuck().await?;
+        let overdue = store.count_overdue(deadline + AFTER_DEADLINE).await?;
+        Ok::<_, StoreError>((stuck, overdue, store.count_overdue_emails().await?))
+    };
+    let (count, now, blocked) = tokio::join!(probe(count), probe(now), probe(blocked));
+    // If one of these queries fails, the other metrics are still returned.
     match count {
         Some(Ok(count)) => telemetry::queued_runs(count),
         _ => tracing::warn!("cannot count queued runs"),
     }
     match now {
         Some(Ok(now)) => telemetry::loopai(now),
-        _ => tracing::warn!("cannot read the usage of LoopAI"),
+        _ => tracing::warn!("cannot read LoopAI usage"),
+    }
+    match blocked {
+        Some(Ok((stuck, overdue, emails))) => {
+            telemetry::stuck_runs(stuck);
+            telemetry::overdue_submissions(overdue);
+            telemetry::overdue_emails(emails);
+        }
+        _ => tracing::warn!("cannot count stuck runs, overdue submissions and overdue e-mails"),
     }
     let text = state.app.metrics.render();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -1,16 +1,17 @@
-use crate::app::AppState;
+use crate::app::{AppState, StartProblem};
 use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::Store;
+use diagflow_store::{DatabaseState, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Check whether this process can serve requests
 ///
-/// The process is ready when the database responds and is migrated. Temporal is reported but not required: without it,
-/// submissions are accepted and started later.
+/// The process is ready if it is not shutting down and the database responds, has been migrated and accepts writes. The
+/// response also shows the state of Temporal, which does not affect readiness. While Temporal is unavailable,
+/// submissions are still accepted, and their runs start later.
 #[utoipa::path(
     get,
     path = "/ready",
@@ -23,14 +24,20 @@ use utoipa::ToSchema;
 pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let store = state.app.store.clone();
     let (database, temporal) = tokio::join!(database(store), probe((state.app.temporal_health)()));
+    let start_problem = match temporal {
+        Some(Ok(())) => None,
+        Some(Err(problem)) => Some(problem),
+        None => Some(StartProblem::TemporalUnreachable),
+    };
     let is_ready = database == DatabaseStatus::Migrated && !state.closing.is_cancelled();
     let body = Readiness {
         status: if is_ready { ReadinessStatus::Ready } else { ReadinessStatus::NotReady },
         database,
-        temporal: match temporal {
-            Some(true) => TemporalStatus::Reachable,
-            _ => TemporalStatus::Unreachable,
+        temporal: match start_problem {
+            Some(StartProblem::TemporalUnreachable) => TemporalStatus::Unreachable,
+            _ => TemporalStatus::Reachable,
         },
+        start_problem,
     };
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(body))
@@ -45,6 +52,9 @@ pub(crate) struct Readiness {
     database: DatabaseStatus,
     /// State of Temporal.
     temporal: TemporalStatus,
+    /// Reason runs cannot be started, or started runs make no progress. `null` if there is no such problem.
+    #[schema(required)]
+    start_problem: Option<StartProblem>,
 }
 
 /// Readiness of a process.
@@ -61,6 +71,7 @@ enum ReadinessStatus {
 enum DatabaseStatus {
     Migrated,
     NotMigrated,
+    ReadOnly,
     Unreachable,
 }
 
@@ -73,9 +84,10 @@ enum TemporalStatus {
 }
 
 async fn database(store: Store) -> DatabaseStatus {
-    match probe(async move { store.is_migrated().await }).await {
-        Some(Ok(true)) => DatabaseStatus::Migrated,
-        Some(Ok(false)) => DatabaseStatus::NotMigrated,
+    match probe(async move { store.database_state().await }).await {
+        Some(Ok(DatabaseState::Ready)) => DatabaseStatus::Migrated,
+        Some(Ok(DatabaseState::ReadOnly)) => DatabaseStatus::ReadOnly,
+        Some(Ok(DatabaseState::NotMigrated)) => DatabaseStatus::NotMigrated,
         _ => DatabaseStatus::Unreachable,
     }
 }

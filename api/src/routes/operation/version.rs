@@ -2,7 +2,7 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Get the version
+/// Get the version of the service
 #[utoipa::path(
     get,
     path = "/version",
@@ -27,7 +27,7 @@ pub(crate) struct Version {
     /// Release number.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// Commit, if `DIAGFLOW_COMMIT` was set in the build.
+    /// Git commit of the build. `null` if `DIAGFLOW_COMMIT` was not set when the service was built.
     #[schema(required)]
     commit: Option<&'static str>,
     /// Build profile.

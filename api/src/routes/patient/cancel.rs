@@ -11,15 +11,15 @@ use utoipa::ToSchema;
 
 /// Cancel your submission
 ///
-/// For the holder of the submission's access token. The submission must not be in a final state. The patient is informed
-/// by e-mail. If the diagnosis has already started, it is cancelled as soon as possible; the status then becomes
-/// `cancelled`. Safe to repeat.
+/// Requires the submission's access token. The submission must not be in a final state. The patient is notified by
+/// e-mail. If the diagnosis has already started, it is cancelled as soon as possible, and the status then changes to
+/// `cancelled`. Repeating the request has no further effect.
 #[utoipa::path(
     post,
     path = "/api/user/cancel/{id}",
     tag = "submissions",
     responses(
-        (status = 202, description = "The submission is cancelled, or is being cancelled.", body = CancelBody),
+        (status = 202, description = "The submission has been cancelled or is being cancelled.", body = CancelBody),
         CancelErrors,
     ),
 )]
@@ -39,7 +39,7 @@ pub(crate) async fn cancel_own_submission(
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
-/// Outcome of a request to cancel. `cancelling`: the run is being cancelled.
+/// Outcome of a request to cancel a submission. `cancelling`: the run is being cancelled.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum CancellationOutcome {
@@ -47,7 +47,7 @@ enum CancellationOutcome {
     Cancelled,
 }
 
-/// Response to a cancellation.
+/// Response to a cancellation request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CancelBody {
     /// Always `true`.

@@ -8,12 +8,12 @@ use diagflow_store::{Action, ObjectKind, SubmissionFilter};
 
 /// List your own submissions
 ///
-/// Returns the submissions that were sent with the credentials of your account.
+/// Returns the submissions that were sent with your account's credentials.
 #[utoipa::path(
     get,
     path = "/api/v1/submissions",
     tag = "submissions",
-    responses((status = 200, description = "A page of the list.", body = ListBody)),
+    responses((status = 200, description = "A page of submissions.", body = ListBody)),
 )]
 pub(crate) async fn list_own_submissions(
     State(state): State<AppState>,

@@ -17,22 +17,23 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Seconds after which a client that polls should read the status again.
+/// Number of seconds after which a polling client should request the status again.
 const POLL_INTERVAL: u64 = 5;
 
 /// Get the status of a submission
 ///
-/// Includes the result once the submission is *completed*. To wait for the end without an event stream, repeat the
-/// request after the seconds in `Retry-After`, with the last `ETag` in `If-None-Match`. After the end, `email_status`
-/// shows whether the e-mail was sent. While it is `planned` or `sending`, read it again from time to time.
+/// The response includes the result once the submission is *completed*. To wait for a final state without an event
+/// stream, poll at the interval specified by `Retry-After`, sending the last `ETag` as `If-None-Match`. In a final
+/// state, `email_status` shows whether the e-mail has been sent. While `email_status` is `planned` or `sending`, poll
+/// again from time to time.
 #[utoipa::path(
     get,
     path = "/api/user/status/{id}",
     tag = "submissions",
     responses(
         (status = 200, description = "The status.", body = StatusBody, headers(
-            ("ETag" = String, description = "Tag of this document, for `If-None-Match`."),
-            ("Retry-After" = Option<u64>, description = "Number of seconds to wait before the request is repeated. \
+            ("ETag" = String, description = "Entity tag of this response, for `If-None-Match`."),
+            ("Retry-After" = Option<u64>, description = "Number of seconds to wait before repeating the request. \
                 Absent in a final state."),
         )),
         (status = 304, description = "The status has not changed since the response with this `ETag`."),
@@ -88,9 +89,9 @@ pub(crate) struct StatusBody {
     submission_id: SubmissionId,
     /// Status of the submission.
     status: SubmissionStatus,
-    /// Message of the last event, for the patient.
+    /// Message of the latest event, for the patient.
     message: String,
-    /// Machine-readable name of the last event.
+    /// Machine-readable name of the latest event.
     #[schema(required)]
     step: Option<SubmissionStep>,
     /// Time of receipt.
@@ -105,7 +106,7 @@ pub(crate) struct StatusBody {
     /// Result of a *completed* submission, if the caller may read medical data.
     #[schema(required, value_type = Option<DiagnosisResult>)]
     result: Option<Map<String, Value>>,
-    /// Reason why there is no result, if the submission ended without one.
+    /// Reason the submission ended without a result; otherwise `null`.
     #[schema(required)]
     error: Option<StatusError>,
     /// Status of the latest e-mail.
@@ -113,7 +114,7 @@ pub(crate) struct StatusBody {
     email_status: Option<EmailStatus>,
 }
 
-/// Reason why there is no result.
+/// Reason a submission ended without a result.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusError {
     /// Stable error code.
@@ -141,7 +142,8 @@ impl StatusBody {
     }
 }
 
-/// Like the message in the event stream, that of `result_ready` depends on the e-mail.
+/// Returns the message of an event. As in the event stream, the message of `result_ready` depends on the status of the
+/// e-mail.
 fn message(event: Event, deliveries: &[Delivery]) -> String {
     match event.step {
         Step::ResultReady => result_message(result_email_status(deliveries)).to_owned(),
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_is_asked_to_poll_again_until_the_end() {
+    async fn retry_after_is_sent_until_the_status_is_final() {
         let tag = respond("{}", false, "").await.headers()[ETAG].to_str().expect("text").to_owned();
         for tag in ["", &tag] {
             assert_eq!(respond("{}", false, tag).await.headers()[RETRY_AFTER], "5", "{tag:?}");

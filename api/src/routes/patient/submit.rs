@@ -28,7 +28,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use utoipa::ToSchema;
 
-/// The request, which the handler itself reads, so that it can count every outcome.
+/// The unread request. The handler reads the body itself so that it can count every outcome.
 pub(crate) struct SubmissionRequest(Request);
 
 impl<S: Send + Sync> FromRequest<S> for SubmissionRequest {
@@ -51,10 +51,11 @@ impl Documented for SubmissionRequest {
 
 /// Send a submission
 ///
-/// Responds at once; the diagnosis follows in the background. If the submission is invalid, the response lists all
-/// errors. With an `Idempotency-Key`, a repeated request with the same content (as JSON or as a form) gets the same
-/// response and does not create another submission. No account is required. A submission that is sent with the header
-/// `Authorization` of an account appears in the account's list of its own submissions.
+/// The response is sent immediately, and the diagnosis runs in the background. If the submission is invalid, the
+/// response lists all errors. With an `Idempotency-Key`, repeating the request with the same content (as JSON or as a
+/// form) returns the same response and does not create another submission. No account is required. If the
+/// `Authorization` header contains account credentials, the submission appears in that account's own list of
+/// submissions.
 #[utoipa::path(
     post,
     path = "/api/user/submit",
@@ -64,9 +65,9 @@ impl Documented for SubmissionRequest {
         (FormSubmission = "multipart/form-data"),
     )),
     responses(
-        (status = 202, description = "The submission is stored.", body = Receipt, headers(
-            ("Location" = String, description = "The `status_url`."),
-            ("Set-Cookie" = String, description = "Access token, for the paths of this submission."),
+        (status = 202, description = "The submission has been stored.", body = Receipt, headers(
+            ("Location" = String, description = "Status URL, identical to `status_url`."),
+            ("Set-Cookie" = String, description = "Cookies with the access token, limited to this submission's paths."),
             ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request with the same key \
                 created the submission."),
         )),
@@ -76,7 +77,7 @@ pub(crate) async fn create_submission(
     State(state): State<AppState>,
     SubmissionRequest(request): SubmissionRequest,
 ) -> Response {
-    let proxies = state.app.settings.trusted_proxies;
+    let proxies = &state.app.settings.proxies;
     let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
     let counted = match state.limiters.count(RateLimitClass::Submit, client.key()) {
         Ok(counted) => counted,
@@ -85,7 +86,7 @@ pub(crate) async fn create_submission(
     let owned = state.clone();
     let done = run_to_completion(async move {
         let stored = receive_and_store(&owned, request).await;
-        // Reverted even if the client has disconnected.
+        // The count is reverted here so that it happens even if the client has disconnected.
         let counts = counts_as_submission(&stored);
         let counted = if counts { counted } else { owned.limiters.revert(counted) };
         (stored, counted)
@@ -109,19 +110,13 @@ pub(crate) async fn create_submission(
     response
 }
 
-/// Whether a request counts towards the limit on submissions: if it has stored one, or may have, or if the recipient has
-/// too many, because its images have then been stored.
+/// Whether a request counts towards the submission limit. A request counts if its submission was stored or may have
+/// been stored.
 fn counts_as_submission(stored: &ApiResult<StoredSubmission>) -> bool {
     match stored {
         Ok(StoredSubmission::Created(_)) => true,
         Ok(StoredSubmission::Replayed(_)) => false,
-        Err(error) => matches!(
-            error,
-            ApiError::OutcomeUnknown
-                | ApiError::Internal(_)
-                | ApiError::TooManyOpenSubmissions
-                | ApiError::DailyLimitReached { .. }
-        ),
+        Err(error) => matches!(error, ApiError::OutcomeUnknown | ApiError::Internal(_)),
     }
 }
 
@@ -134,26 +129,26 @@ async fn receive_and_store(state: &AppState, request: Request) -> ApiResult<Stor
         run_to_completion(async move { store_submission(&owned, key, submission, sender).await });
     match tokio::time::timeout(state.app.settings.request_timeout, stored).await {
         Ok(stored) => stored.flatten(),
-        // The work continues and may succeed.
+        // The submission may still be stored after this timeout.
         Err(_) => Err(ApiError::OutcomeUnknown),
     }
 }
 
-/// The account that sends the submission, if any. The existing front end sends submissions without one.
+/// Returns the account that sent the submission, if any. The existing front end sends submissions without an account.
 fn sender(
     state: &AppState,
     request: &Request,
 ) -> impl Future<Output = ApiResult<Option<Caller>>> + Send + use<> {
     let (state, target) = (state.clone(), RequestTarget::of(request));
     let headers = request.headers().clone();
-    let proxies = state.app.settings.trusted_proxies;
+    let proxies = &state.app.settings.proxies;
     let client = ClientInfo::of(&headers, request.extensions(), proxies);
     async move {
         if bearer(&headers).is_some() {
             return optional_caller(&state, &target, &headers, client).await;
         }
-        // Browsers send a session cookie automatically, even after the session has ended. Such a cookie must not block
-        // the form.
+        // Browsers send session cookies automatically, even after the session has ended. An expired session must not
+        // cause a submission to be rejected.
         match authenticate(&state, target.method(), &headers, client).await {
             Ok(caller) => Ok(caller),
             Err(failure) if failure.error.is_client_error() => Ok(None),
@@ -199,15 +194,15 @@ struct Receipt {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
-    /// Always `pending`; `status_url` has the current status.
+    /// Always `pending`. `status_url` returns the current status.
     status: SubmissionStatus,
     /// URL of the status.
     status_url: String,
     /// URL of the event stream.
     events_url: String,
-    /// URL to which `POST` cancels the submission.
+    /// URL for the `POST` request that cancels the submission.
     cancel_url: String,
-    /// Bearer token for these URLs. It is not shown again.
+    /// Bearer token for the URLs in this response. The token is not shown again.
     access_token: String,
 }
 
@@ -216,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_submissions_that_may_be_stored_count() {
+    fn a_request_counts_only_if_its_submission_may_have_been_stored() {
         let id = SubmissionId::new();
         for stored in [
             Ok(StoredSubmission::Created(id)),
@@ -230,9 +225,12 @@ mod tests {
             Err(ApiError::InvalidSubmission(Vec::new())),
             Err(ApiError::IdempotencyKeyInUse),
             Err(ApiError::IdempotencyKeyReused),
+            Err(ApiError::TokenRevoked),
             Err(ApiError::UploadTimeout),
             Err(ApiError::UploadIncomplete),
             Err(ApiError::Busy),
+            Err(ApiError::TooManyOpenSubmissions),
+            Err(ApiError::DailyLimitReached { seconds: 1 }),
             Err(ApiError::unavailable("no database")),
         ] {
             assert!(!counts_as_submission(&refused), "{refused:?}");

@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;
-/// No searched column is longer than the actor's e-mail address.
+/// Maximum length of a search value. The longest searchable column contains e-mail addresses.
 const MAX_TEXT_LENGTH: usize = MAX_EMAIL_LENGTH;
 const INVALID: FieldErrorCode = FieldErrorCode::ParameterInvalid;
 
@@ -28,14 +28,14 @@ const INVALID: FieldErrorCode = FieldErrorCode::ParameterInvalid;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters of `AuditSearch`")]
 pub(crate) struct AuditQuery {
-    /// Id of the account that acted.
+    /// Id of the account that performed the action.
     #[param(format = "uuid")]
     actor_id: Option<String>,
-    /// E-mail address of the actor, or the address that an anonymous client claimed.
+    /// E-mail address of the actor, or the address claimed by an anonymous client.
     actor: Option<String>,
-    /// Action.
+    /// Name of the action.
     action: Option<AuditAction>,
-    /// Kind of object.
+    /// Kind of the object.
     object_kind: Option<AuditObjectKind>,
     /// Id of the object.
     object_id: Option<String>,
@@ -43,13 +43,14 @@ pub(crate) struct AuditQuery {
     result: Option<String>,
     /// Id of the request.
     request_id: Option<String>,
-    /// Earliest time: a day in UTC, or an RFC 3339 time.
+    /// Earliest time, as a UTC date or an RFC 3339 time.
     #[param(example = "2026-11-30")]
     from: Option<String>,
-    /// Latest time: a day in UTC (inclusive), or an RFC 3339 time (exclusive).
+    /// Latest time, as a UTC date (inclusive) or an RFC 3339 time (exclusive).
     #[param(example = "2026-11-30T12:00:00Z")]
     to: Option<String>,
-    /// Upper limit (exclusive) of the entry number: `next_before` of the previous page.
+    /// Number before which to search: only entries with a lower number are returned. For the next page, use
+    /// `next_before` from the previous response.
     before: Option<i64>,
     /// Maximum number of entries, 1 to 500. Default: 50.
     limit: Option<i64>,
@@ -58,7 +59,7 @@ pub(crate) struct AuditQuery {
 pub(crate) struct AuditSearch {
     filter: AuditFilter,
     limit: i64,
-    /// The parameters as given, for the audit entry of this search.
+    /// The search parameters, for the audit entry that records the search.
     audit_details: Map<String, Value>,
 }
 
@@ -93,10 +94,10 @@ fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// Rejects texts with characters that no entry contains, because the database cannot compare them.
+/// Rejects texts with characters that no entry can contain, because the database cannot compare such texts.
 fn text(text: &str, is_invalid: impl Fn(char) -> bool) -> Result<String, String> {
     if text.len() > MAX_TEXT_LENGTH || text.contains(is_invalid) {
-        return Err("No audit entry has such a value".to_owned());
+        return Err("No audit entry can contain this value. Check it for typing errors.".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -126,39 +127,39 @@ pub(crate) struct AuditResponse {
 /// An audit entry.
 #[derive(Debug, Serialize, ToSchema)]
 struct AuditEntryBody {
-    /// Number of the entry, from 1, without gaps.
+    /// Number of the entry. Entries are numbered from 1 without gaps.
     number: i64,
     /// Time of the action.
     #[schema(value_type = String, format = "date-time")]
     at: UtcTime,
-    /// Kind of actor.
+    /// Kind of the actor.
     #[schema(value_type = AuditActorKind)]
     actor_kind: String,
-    /// Id of the account that acted.
+    /// Id of the account that performed the action.
     #[schema(required, format = "uuid")]
     actor_id: Option<String>,
-    /// E-mail address of the account, or the address that an anonymous client claimed.
+    /// E-mail address of the account, or the address claimed by an anonymous client.
     actor: String,
     /// Machine-readable name of the action.
     #[schema(value_type = AuditAction)]
     action: String,
-    /// Kind of object.
+    /// Kind of the object.
     #[schema(value_type = AuditObjectKind)]
     object_kind: String,
     /// Id of the object. Empty if the action has no single object.
     object_id: String,
-    /// `success`, `unchanged` or `in_progress` (if there was nothing to do), or an error code. An export has two
-    /// entries: `started`, then `success` or `interrupted`.
+    /// Result of the action: `success`, an error code, or, if there was nothing to do, `unchanged` or `in_progress`. An
+    /// export has two entries: first `started`, then `success` or `interrupted`.
     #[schema(example = "success")]
     result: String,
     /// IP address of the client.
     address: String,
-    /// Id of the request, as in the response and in the log.
+    /// Id of the request, as shown in the response and the log.
     request_id: String,
-    /// Details, such as the reason.
+    /// Details of the action, such as its reason.
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     details: Value,
-    /// Hash of this entry and the previous one.
+    /// Hash that covers this entry and the hash of the previous entry.
     hash: String,
 }
 
@@ -176,7 +177,7 @@ impl From<AuditEntry> for AuditEntryBody {
             result: entry.result,
             address: entry.address,
             request_id: entry.request_id,
-            // Details that were tampered with may not be valid JSON.
+            // If the details have been tampered with, they may not be valid JSON.
             details: serde_json::from_str(&entry.details).unwrap_or(Value::String(entry.details)),
             hash: entry.hash,
         }
@@ -185,12 +186,12 @@ impl From<AuditEntry> for AuditEntryBody {
 
 /// List audit entries
 ///
-/// Returns the newest matching entries. The search is audited too.
+/// Returns the newest matching entries. Each search is itself recorded in the audit log.
 #[utoipa::path(
     get,
     path = "/api/v1/audit",
     tag = "audit",
-    responses((status = 200, description = "The entries.", body = AuditResponse)),
+    responses((status = 200, description = "The matching entries.", body = AuditResponse)),
 )]
 pub(crate) async fn list_audit_entries(
     State(state): State<AppState>,

@@ -12,8 +12,8 @@ use diagflow_store::{Action, SubmissionId};
 
 /// Cancel a submission
 ///
-/// The submission must not be in a final state. The patient is informed by e-mail. If the run has already started, it
-/// is cancelled as soon as Temporal is available. Safe to repeat.
+/// The submission must not be in a final state. The patient is notified by e-mail. If the run has already started, it
+/// is cancelled as soon as Temporal is available. Repeating the request has no further effect.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/cancel",
@@ -21,7 +21,7 @@ use diagflow_store::{Action, SubmissionId};
     responses(
         (
             status = 202,
-            description = "`cancelling`: the run is being cancelled. `cancelled`: the submission is cancelled.",
+            description = "`cancelling`: the run is being cancelled. `cancelled`: the submission has been cancelled.",
             body = StaffActionResponse,
         ),
         CancelErrors,

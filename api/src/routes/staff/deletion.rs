@@ -17,7 +17,7 @@ pub(crate) struct DeletionResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Whether the submission is deleted now.
+    /// Whether the submission is deleted after this request.
     deleted: bool,
     /// Whether this request changed the value of `deleted`.
     changed: bool,
@@ -27,14 +27,15 @@ errors!(DeleteSubmissionErrors: NotFinal);
 
 /// Delete a submission
 ///
-/// The submission must be in a final state. It is hidden from its patient, and from lists unless they include
-/// deleted submissions. E-mails that have not been sent are cancelled. No data is removed. Safe to repeat.
+/// The submission must be in a final state. A deleted submission is hidden from its patient, from staff without the
+/// `submissions:delete` permission, and from lists that do not explicitly include deleted submissions. Unsent e-mails
+/// are cancelled. No data is removed unless the submission is erased. Repeating the request has no further effect.
 #[utoipa::path(
     delete,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
     responses(
-        (status = 200, description = "The submission is deleted.", body = DeletionResponse),
+        (status = 200, description = "The submission has been deleted.", body = DeletionResponse),
         DeleteSubmissionErrors,
     ),
 )]
@@ -49,14 +50,19 @@ pub(crate) async fn delete_submission(
     deletion_response(&state, outcome, true, entry).await
 }
 
+errors!(RestoreSubmissionErrors: Erased);
+
 /// Restore a deleted submission
 ///
-/// Safe to repeat.
+/// An erased submission cannot be restored. Repeating the request has no further effect.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/restore",
     tag = "staff",
-    responses((status = 200, description = "The submission is no longer deleted.", body = DeletionResponse)),
+    responses(
+        (status = 200, description = "The submission has been restored.", body = DeletionResponse),
+        RestoreSubmissionErrors,
+    ),
 )]
 pub(crate) async fn restore_submission(
     PathId(id): PathId<SubmissionId>,
@@ -79,6 +85,7 @@ async fn deletion_response(
         DeleteOutcome::Done => true,
         DeleteOutcome::Unchanged => false,
         DeleteOutcome::NotFinal(_) => return Err(refuse(state, entry, ApiError::NotFinal).await),
+        DeleteOutcome::Erased => return Err(refuse(state, entry, ApiError::Erased).await),
         DeleteOutcome::NotFound => return Err(refuse(state, entry, ApiError::NotFound).await),
     };
     Ok(Json(DeletionResponse { success: true, deleted, changed }))

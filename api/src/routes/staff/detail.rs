@@ -27,9 +27,11 @@ use utoipa::ToSchema;
 
 /// Get a submission
 ///
-/// Returns all data of the submission, even if it is deleted. Medical information (comments, result, LoopAI's error
-/// text, file names and paths) requires the permission `clinical:read`. The field `clinical` shows whether it is
-/// included. `ETag` is the revision of the fields that staff can change; send it as `If-Match` to change them.
+/// Returns all of the submission's data. A deleted submission is returned only to callers with the `submissions:delete`
+/// permission. For an erased submission, only the id, states and times remain. Medical information (comments, result,
+/// LoopAI's error text, file names and paths) is included only for callers with the `clinical:read` permission, and the
+/// `clinical` field shows whether it is included. The `ETag` header identifies the revision of the fields that staff
+/// can edit. Send its value as `If-Match` when you update these fields.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}",
@@ -38,7 +40,7 @@ use utoipa::ToSchema;
         status = 200,
         description = "The submission.",
         body = DetailBody,
-        headers(("ETag" = String, description = "Revision of the fields that staff can change.")),
+        headers(("ETag" = String, description = "Revision of the fields that staff can edit.")),
     )),
 )]
 pub(crate) async fn read_submission(
@@ -49,7 +51,8 @@ pub(crate) async fn read_submission(
     let store = &state.app.store;
     let clinical = caller.has_permission(Permission::ClinicalRead);
     let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
-    let Some(submission) = store.submission(id).await? else {
+    let visible = store.submission(id).await?.filter(|found| caller.may_see(found));
+    let Some(submission) = visible else {
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
     let etag = TypedHeader(etag(submission.revision));
@@ -58,7 +61,7 @@ pub(crate) async fn read_submission(
     Ok((etag, [(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
-/// The response with a submission.
+/// A response that contains a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DetailBody {
     /// Always `true`.
@@ -74,15 +77,15 @@ struct Detail {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     id: SubmissionId,
-    /// E-mail address of the patient.
-    #[schema(example = "ana@example.org")]
-    email: String,
+    /// E-mail address of the patient. `null` if the submission was erased.
+    #[schema(required, example = "ana@example.org")]
+    email: Option<String>,
     /// Status of the submission.
     status: SubmissionStatus,
-    /// E-mail address that the patient entered. `null` if it was never corrected.
+    /// E-mail address the patient originally entered, if staff have since corrected it; otherwise `null`.
     #[schema(required)]
     original_email: Option<String>,
-    /// Always `true`: a submission without consent is not accepted.
+    /// Always `true`, because submissions without consent are rejected.
     #[schema(example = true)]
     consent_given: bool,
     /// Version of the consent text that the patient agreed to.
@@ -91,10 +94,10 @@ struct Detail {
     /// Time of consent.
     #[schema(value_type = String, format = "date-time")]
     consent_at: UtcTime,
-    /// Stable code of the failure.
+    /// Stable failure code.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
-    /// LoopAI's error text, which may describe the images. Requires `clinical:read`.
+    /// LoopAI's error text, which may describe the images. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
     /// Time of receipt.
@@ -112,25 +115,35 @@ struct Detail {
     /// Time of deletion.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     deleted_at: Option<UtcTime>,
-    /// Note of staff.
+    /// Time at which the personal data was erased, leaving only the id, states and times.
+    #[schema(required, value_type = Option<String>, format = "date-time")]
+    erased_at: Option<UtcTime>,
+    /// Staff note.
     #[schema(required)]
     note: Option<String>,
-    /// Id of the account that takes care of the submission.
+    /// Id of the account to which the submission is assigned.
     #[schema(required, value_type = Option<String>, format = "uuid")]
     assignee: Option<UserId>,
-    /// Name of that account.
+    /// Name of the account to which the submission is assigned.
     #[schema(required, example = "Ana López")]
     assignee_name: Option<String>,
+    /// Time at which the current run was found to be stuck, because its workflow task fails on every attempt. `null` if
+    /// the run is not stuck.
+    #[schema(required, value_type = Option<String>, format = "date-time")]
+    stuck_since: Option<UtcTime>,
+    /// Cause of the workflow task failures, as reported by Temporal.
+    #[schema(required, example = "non_deterministic_error")]
+    stuck_cause: Option<String>,
     /// Whether medical information is included.
     clinical: bool,
-    /// Comments of the patient. Requires `clinical:read`.
+    /// Comments from the patient. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
-    /// Latest result. Requires `clinical:read`.
+    /// Latest result from LoopAI. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DiagnosisResult>)]
     result: Option<Map<String, Value>>,
-    /// Images, in the order of upload.
+    /// Images, in upload order.
     files: Vec<FileBody>,
     /// Events, oldest first.
     events: Vec<TimelineEventBody>,
@@ -146,7 +159,7 @@ struct FileBody {
     /// Id of the file.
     #[schema(value_type = String, format = "uuid")]
     id: FileId,
-    /// Position within the submission, from 1.
+    /// Position within the submission, starting at 1.
     position: i32,
     /// Media type.
     #[schema(example = "image/jpeg")]
@@ -155,10 +168,10 @@ struct FileBody {
     size: i64,
     /// SHA-256 of the content.
     sha256: String,
-    /// File name on the patient's device, which may describe the image. Requires `clinical:read`.
+    /// File name on the patient's device, which may describe the image. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Path of the image. Requires `clinical:read`.
+    /// Path of the image. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
 }
@@ -166,7 +179,7 @@ struct FileBody {
 /// An event of the submission.
 #[derive(Debug, Serialize, ToSchema)]
 struct TimelineEventBody {
-    /// Number within the submission, from 1.
+    /// Number within the submission, starting at 1.
     number: i32,
     /// Name of the server-sent event.
     name: SubmissionEventName,
@@ -184,9 +197,9 @@ struct TimelineEventBody {
 /// A run.
 #[derive(Debug, Serialize, ToSchema)]
 struct RunBody {
-    /// Number within the submission, from 1.
+    /// Number within the submission, starting at 1.
     number: i32,
-    /// Run id in Temporal. `null` until the run is started.
+    /// Temporal run id. `null` until the run starts.
     #[schema(required)]
     temporal_run_id: Option<String>,
     /// Id of the execution at LoopAI.
@@ -212,15 +225,15 @@ struct DeliveryBody {
     /// Id of the delivery.
     #[schema(value_type = String, format = "uuid")]
     id: DeliveryId,
-    /// Number of the run that the e-mail is about.
+    /// Number of the run that the e-mail reports on.
     run: i32,
-    /// Outcome that the e-mail is about.
+    /// Outcome reported by the e-mail.
     kind: EmailKind,
     /// Status of the e-mail.
     status: EmailStatus,
     /// Number of attempts to send the e-mail.
     attempts: i32,
-    /// Stable code of the last failure.
+    /// Stable code for the last failure.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
     /// Details of the last failure, for staff.
@@ -247,7 +260,7 @@ impl Detail {
         let (runs, deliveries) = (store.runs(id).await?, store.deliveries(id).await?);
         Ok(Self {
             id,
-            email: submission.email.as_str().to_owned(),
+            email: submission.erased_at.is_none().then(|| submission.email.to_string()),
             status: submission.status.into(),
             original_email: submission.original_email.map(|email| email.to_string()),
             consent_given: true,
@@ -260,9 +273,12 @@ impl Detail {
             finished_at: submission.finished_at,
             submitted_by: submission.submitted_by,
             deleted_at: submission.deleted_at,
+            erased_at: submission.erased_at,
             note: submission.note,
             assignee: submission.assignee,
             assignee_name,
+            stuck_since: submission.stuck_since,
+            stuck_cause: submission.stuck_cause,
             clinical,
             comments: clinical.then_some(submission.comments),
             result: result.map(|result| result.object().clone()),

@@ -18,7 +18,7 @@ pub(super) fn path(file: FileId) -> String {
 
 /// Get an image
 ///
-/// Returns the image as it was uploaded.
+/// Returns the image as uploaded.
 #[utoipa::path(
     get,
     path = "/api/admin/files/{id}",
@@ -40,15 +40,20 @@ pub(crate) async fn read_file(
         let entry = caller.audit_entry(Action::FileView, ObjectKind::File, id);
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
-    // The object is the submission, so that the audit entries of a submission show who viewed its images.
+    // The entry's object is the submission, so the submission's audit entries show who viewed its images.
     let entry = caller.audit_entry(Action::FileView, ObjectKind::Submission, file.submission_id);
     let entry = entry.with("file", id.to_string());
+    let submission = state.app.store.submission(file.submission_id).await?;
+    if !submission.is_some_and(|submission| caller.may_see(&submission)) {
+        return Err(refuse(&state, entry, ApiError::NotFound).await);
+    }
     let bytes = match state.app.bytes.get(file.sha256).await {
         Ok(bytes) => bytes,
         Err(error) => return Err(refuse(&state, entry, error.into()).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
-    // Browsers display the image, under our own file name. The policy prevents them from executing its content.
+    // Browsers display the image instead of downloading it. The content security policy prevents browsers from
+    // executing scripts in an image.
     let extension = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [
         (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{extension}\"")),

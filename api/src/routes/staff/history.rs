@@ -28,17 +28,18 @@ pub(crate) struct HistoryBody {
     submission_id: String,
     /// The runs, newest first.
     runs: Vec<RunHistory>,
-    /// E-mails that were delivered outside a run, oldest first: resent by staff, or left over from an orphaned or
-    /// superseded run. Only e-mails whose workflow history Temporal still has.
+    /// E-mails that were delivered outside a run, oldest first. These e-mails were resent by staff or were left over
+    /// from an orphaned or superseded run. Only e-mails whose workflow history is still stored in Temporal are
+    /// included.
     deliveries: Vec<DeliveryHistory>,
 }
 
 /// The workflow history of a run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunHistory {
-    /// Number of the run within the submission, from 1.
+    /// Number of the run within the submission, starting at 1.
     number: i32,
-    /// Run id in Temporal. `null` until the run is started.
+    /// Temporal run id. `null` until the run starts.
     #[schema(required)]
     run_id: Option<String>,
     #[serde(flatten)]
@@ -51,7 +52,7 @@ pub(crate) struct DeliveryHistory {
     /// Id of the delivery.
     #[schema(format = "uuid")]
     delivery_id: String,
-    /// Outcome that the e-mail is about.
+    /// Outcome reported by the e-mail.
     kind: EmailKind,
     #[serde(flatten)]
     execution: Execution,
@@ -61,8 +62,8 @@ errors!(ReadHistoryErrors: TemporalUnavailable);
 
 /// Get the workflow history of a submission
 ///
-/// Describes the events of its runs, and of e-mails that were delivered outside a run. Also available for deleted
-/// submissions.
+/// Describes the workflow events of the submission's runs and of e-mails that were delivered outside a run. The history
+/// of a deleted submission remains available.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history",
@@ -106,7 +107,8 @@ errors!(ReadRawHistoryErrors: TemporalUnavailable);
 
 /// Download the workflow history of a run
 ///
-/// Returns the history in Temporal's JSON format, which replay tests can read. Also available for deleted submissions.
+/// Returns the history in Temporal's JSON format, which replay tests can read. The history of a deleted submission
+/// remains available.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
@@ -169,7 +171,7 @@ async fn run_history(
     Ok(RunHistory { number: run.number, run_id: run.temporal_run_id, execution })
 }
 
-/// Returns `None` for an e-mail that was delivered in its run.
+/// Returns `None` for an e-mail that was delivered within its run.
 async fn delivery_history(
     state: &AppState,
     ui: &TemporalUi,

@@ -15,8 +15,12 @@ pub(crate) struct ListRequest {
 }
 
 impl FromParameters for ListRequest {
-    const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::CommentSearchForbidden, ErrorCode::InvalidCursor, ErrorCode::PageTooFar];
+    const ERRORS: &'static [ErrorCode] = &[
+        ErrorCode::CommentSearchForbidden,
+        ErrorCode::DeletedForbidden,
+        ErrorCode::InvalidCursor,
+        ErrorCode::PageTooFar,
+    ];
 
     fn parameters() -> Vec<Parameter> {
         [FilterRequest::parameters(), PageRequest::parameters()].concat()
@@ -30,13 +34,13 @@ impl FromParameters for ListRequest {
 
 /// List submissions
 ///
-/// `pagination.total` is the exact number of submissions that match the filter. Comments require the permission
-/// `clinical:read`.
+/// `pagination.total` is the exact number of submissions that match the filter. Comments are included only for callers
+/// with the `clinical:read` permission.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions",
     tag = "staff",
-    responses((status = 200, description = "A page of the list.", body = ListBody)),
+    responses((status = 200, description = "A page of submissions.", body = ListBody)),
 )]
 pub(crate) async fn list_submissions(
     State(state): State<AppState>,
@@ -46,7 +50,7 @@ pub(crate) async fn list_submissions(
     let ListRequest { filter: FilterRequest { filter, audit_details }, page } = request;
     let entry = caller.audit_entry(Action::SubmissionsView, ObjectKind::Service, "");
     let entry = entry.with("filter", audit_details);
-    filter::check_comment_search(&state, &caller, &filter, &entry).await?;
+    filter::check_filter(&state, &caller, &filter, &entry).await?;
     let clinical = caller.has_permission(Permission::ClinicalRead);
     let entry = entry.with("clinical", clinical);
     let reader = ListReader::Staff { clinical };

@@ -1,11 +1,14 @@
-//! Routes for staff: reads of and actions on all submissions (`/api/admin`), and the audit log.
+//! Routes that let staff view and manage all submissions (`/api/admin`) and read the audit log.
 
 pub(super) mod all_events;
 pub(super) mod audit;
+mod bulk;
+pub(super) mod bulk_resend;
 pub(super) mod bulk_retry;
 pub(super) mod cancel;
 pub(super) mod deletion;
 pub(super) mod detail;
+pub(super) mod erase;
 pub(super) mod export;
 pub(super) mod file;
 pub(super) mod history;
@@ -13,4 +16,5 @@ pub(super) mod list;
 pub(super) mod resend;
 mod response;
 pub(super) mod retry;
+pub(super) mod revoke_token;
 pub(super) mod update;

@@ -12,7 +12,8 @@ use diagflow_store::{Action, DeliveryId, ResendOutcome, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Outcome of a request to resend. `planned`: a new copy. `in_progress`: a copy is already being sent.
+/// Outcome of a request to resend an e-mail. `planned`: a new copy will be sent. `in_progress`: a copy is already being
+/// sent.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MailResendOutcome {
@@ -26,7 +27,7 @@ pub(crate) struct ResendResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Id of the delivery that will be sent: the new copy, or the one in progress.
+    /// Id of the delivery: either the new copy or the copy that is already being sent.
     #[schema(format = "uuid")]
     delivery_id: String,
     /// Outcome of the request.
@@ -37,8 +38,8 @@ errors!(ResendDeliveryErrors: Superseded);
 
 /// Resend an e-mail
 ///
-/// Sends a new copy of an e-mail that is *sent*, *unknown* or *failed*, unless the submission has been retried since.
-/// Safe to repeat until the copy is *sent*, *unknown* or *failed*.
+/// Sends a new copy of an e-mail whose status is *sent*, *unknown* or *failed*, unless the submission has since been
+/// retried. Repeating the request does not create another copy until the first copy is *sent*, *unknown* or *failed*.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",

@@ -12,8 +12,9 @@ use diagflow_store::{Action, RetryOutcome, SubmissionId};
 
 /// Retry a submission
 ///
-/// Starts a new run of a submission in a final state, even a *completed* one. E-mails of earlier runs that have
-/// not been sent are cancelled. The new run informs the patient of its own outcome. Safe to repeat.
+/// Starts a new run for a submission in any final state, including *completed*. Unsent e-mails from earlier runs are
+/// cancelled. The patient is notified of the new run's outcome by e-mail. While a run is in progress, repeating the
+/// request does not start another run.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/retry",
@@ -24,7 +25,7 @@ use diagflow_store::{Action, RetryOutcome, SubmissionId};
             description = "`in_progress`: the submission is already being processed.",
             body = StaffActionResponse,
         ),
-        (status = 202, description = "`queued`: a new run starts soon.", body = StaffActionResponse),
+        (status = 202, description = "`queued`: a new run will start soon.", body = StaffActionResponse),
     ),
 )]
 pub(crate) async fn retry_submission(

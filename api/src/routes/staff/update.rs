@@ -22,18 +22,19 @@ use diagflow_store::{
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-/// The changes to a submission. Absent fields are not changed.
+/// Changes to a submission. Absent fields are left unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubmissionUpdateRequest {
-    /// Corrected e-mail address of the patient. Requires `submissions:correct` and a `reason`.
+    /// Corrected e-mail address of the patient. Requires the `submissions:correct` permission and the `reason` field.
     #[schema(example = "ana@example.org")]
     email: Option<String>,
-    /// Whether to send the latest e-mail to `email`, even if it was already sent to another address. Requires
-    /// `deliveries:resend` and `email`. Default: `false`.
+    /// Whether to send the latest e-mail to the corrected address, even if it has already been sent to another address.
+    /// Requires the `email` field and the `deliveries:resend` permission. Default: `false`.
     #[serde(default)]
+    #[schema(example = true)]
     resend: bool,
-    /// Reason for the new address, 1 to 500 characters. It is stored in the audit log: do not include medical
+    /// Reason for the correction, 1 to 500 characters. The reason is stored in the audit log, so do not include medical
     /// information or an e-mail address.
     #[schema(
         example = "The patient called: the address was mistyped",
@@ -41,14 +42,18 @@ pub(crate) struct SubmissionUpdateRequest {
         max_length = 500
     )]
     reason: Option<String>,
-    /// Note for staff, at most 1,000 characters. `null` removes it. Do not include medical information.
+    /// Staff note, at most 1,000 characters. `null` removes the note. Do not include medical information.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, example = "Call back on Monday", max_length = 1000)]
     note: Option<Option<String>>,
-    /// Id of the account that takes care of the submission: an enabled account with `submissions:read`. `null` removes
-    /// the assignee.
+    /// Id of the account to which the submission is assigned. The account must be enabled and have the
+    /// `submissions:read` permission. `null` removes the assignment.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[schema(
+        value_type = Option<String>,
+        format = "uuid",
+        example = "5a0d3c1e-2f4b-4c6d-8e7f-9a0b1c2d3e4f"
+    )]
     assignee: Option<Option<String>>,
 }
 
@@ -59,7 +64,7 @@ fn nullable<'de, D: Deserializer<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// The fields of a submission that staff can change.
+/// The fields of a submission that staff can edit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SubmissionUpdateResponse {
     /// Always `true`.
@@ -71,16 +76,17 @@ pub(crate) struct SubmissionUpdateResponse {
     /// E-mail address of the patient.
     #[schema(example = "ana@example.org")]
     email: String,
-    /// E-mail address that the patient entered. `null` if it was never corrected.
+    /// E-mail address the patient originally entered, if staff have since corrected it; otherwise `null`.
     #[schema(required)]
     original_email: Option<String>,
-    /// Note for staff.
+    /// Staff note.
     #[schema(required)]
     note: Option<String>,
-    /// Id of the account that takes care of the submission.
+    /// Id of the account to which the submission is assigned.
     #[schema(required, value_type = Option<String>, format = "uuid")]
     assignee: Option<UserId>,
-    /// The e-mail that will be sent to the address. `null` if none was requested, or if none is due yet.
+    /// The e-mail that will be sent to the corrected address. `null` if no e-mail was requested or no e-mail is due
+    /// yet.
     #[schema(required)]
     resend: Option<ResentEmail>,
 }
@@ -91,7 +97,8 @@ struct ResentEmail {
     /// Id of the delivery.
     #[schema(value_type = String, format = "uuid")]
     delivery_id: DeliveryId,
-    /// `planned`: a new copy. `in_progress`: the e-mail had not been sent yet, and goes to the new address.
+    /// Outcome of the request. `planned`: a new copy will be sent. `in_progress`: the e-mail had not been sent yet and
+    /// will go to the new address.
     outcome: MailResendOutcome,
 }
 
@@ -99,9 +106,9 @@ errors!(UpdateSubmissionErrors: ReasonRequired);
 
 /// Update a submission
 ///
-/// Corrects the patient's e-mail address, or sets the note or the assignee. E-mails that have not been sent go to the
-/// new address; `resend` also sends a copy of the latest one. An e-mail that is being sent at this moment may still
-/// arrive at the previous address. The header `If-Match` prevents you from overwriting the changes of others.
+/// Corrects the patient's e-mail address, or sets the note or assignee. Unsent e-mails go to the new address. With
+/// `resend`, a copy of the latest e-mail is sent there as well. An e-mail that is already being sent may still arrive
+/// at the previous address. The `If-Match` header prevents staff from overwriting each other's changes.
 #[utoipa::path(
     patch,
     path = "/api/admin/submissions/{id}",
@@ -111,7 +118,7 @@ errors!(UpdateSubmissionErrors: ReasonRequired);
             status = 200,
             description = "The updated fields.",
             body = SubmissionUpdateResponse,
-            headers(("ETag" = String, description = "Revision of the fields, for the next `If-Match`.")),
+            headers(("ETag" = String, description = "Revision of the editable fields, for the next `If-Match`.")),
         ),
         UpdateSubmissionErrors,
     ),
@@ -146,7 +153,8 @@ pub(crate) async fn update_submission(
     }
 }
 
-/// The route requires only the permission for the other fields.
+/// Whether the caller may set `email` and `resend`. The route's guard checks only the permission required for the other
+/// fields.
 fn is_permitted(caller: &Caller, request: &SubmissionUpdateRequest) -> bool {
     let required = [
         (request.email.is_some(), Permission::SubmissionsCorrect),
@@ -175,7 +183,8 @@ async fn apply(
     }
     let can_read = |role: &Role| Permission::of(*role).contains(&Permission::SubmissionsRead);
     let assignable: Vec<_> = Role::ALL.iter().copied().filter(can_read).collect();
-    match store.update_submission(id, revision, change, &assignable, entry).await? {
+    let expected = (!if_match.is_any()).then_some(revision);
+    match store.update_submission(id, expected, change, &assignable, entry).await? {
         UpdateOutcome::Updated(updated) => Ok(*updated),
         UpdateOutcome::RevisionChanged => Err(ApiError::PreconditionFailed),
         UpdateOutcome::AssigneeNotFound => Err(ApiError::InvalidInput(vec![assignee_error()])),
@@ -192,7 +201,7 @@ impl SubmissionUpdateRequest {
     fn validate(self, smtputf8: bool) -> Result<SubmissionChange, Vec<FieldError>> {
         let mut errors = Vec::new();
         if self.resend && self.email.is_none() {
-            let message = "resend requires email".to_owned();
+            let message = "resend requires email: send the corrected address too".to_owned();
             let (field, code) = ("resend".to_owned(), FieldErrorCode::FieldInvalid);
             errors.push(FieldError { field, code, message });
         }
@@ -227,17 +236,18 @@ fn email(text: &str, smtputf8: bool) -> Result<EmailAddress, FieldError> {
     Ok(parsed)
 }
 
-/// `None` if the text is empty.
+/// Returns `None` if the text is empty.
 fn note(text: &str) -> Result<Option<String>, FieldError> {
     let note = normalize_line_breaks(text.trim());
     let error = |code, message| FieldError { field: "note".to_owned(), code, message };
     if note.chars().count() > Submission::MAX_NOTE_LENGTH {
-        let message = format!("Note exceeds {} characters", Submission::MAX_NOTE_LENGTH);
+        let message =
+            format!("The note exceeds {} characters. Shorten it.", Submission::MAX_NOTE_LENGTH);
         return Err(error(FieldErrorCode::NoteTooLong, message));
     }
     let is_text = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
     if !note.chars().all(is_text) {
-        let message = "Note must not contain control characters".to_owned();
+        let message = "The note must not contain control characters".to_owned();
         return Err(error(FieldErrorCode::NoteInvalid, message));
     }
     Ok(Some(note.into_owned()).filter(|note| !note.is_empty()))
@@ -275,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn null_empties_a_field_and_an_absent_field_is_not_changed() {
+    fn null_clears_a_field_and_an_absent_field_is_not_changed() {
         let empty = change(json!({})).expect("valid");
         assert_eq!((empty.note, empty.assignee), (None, None));
         let nulls = change(json!({"note": null, "assignee": null})).expect("valid");
@@ -285,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_in_a_note_count_once() {
+    fn a_line_break_in_a_note_counts_as_one_character() {
         let full = format!("{}x", "x\r\n".repeat(499));
         let note = change(json!({"note": full})).expect("valid").note;
         assert_eq!(note, Some(Some(format!("{}x", "x\n".repeat(499)))));

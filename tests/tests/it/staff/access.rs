@@ -1,7 +1,9 @@
-//! Access control: the test calls every documented route with every role, anonymously, and with every
-//! kind of invalid token, and compares the responses with a table. A route without a row fails the
-//! test.
+//! Tests of access control. They call every documented route with every role, without a token, and with every kind of
+//! invalid token, and compare the responses with a table. The test fails if a route is missing from the table.
 
+mod table;
+
+use self::table::{ROLES, Rule, TABLE};
 use Rule::{Needs, OfSubmission, OfToken, Open, Optional, OtherProof};
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -13,125 +15,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Everybody. Tokens are ignored.
-    Open,
-    /// Everybody. A valid token identifies the caller; an invalid one is rejected.
-    Optional,
-    /// Callers with a proof of another kind: a signature or a refresh token. Access tokens are
-    /// ignored.
-    OtherProof,
-    /// The submission's token, staff with `submissions:read`, and the account that sent it.
-    OfSubmission,
-    /// The submission's token only.
-    OfToken,
-    /// Roles with this permission.
-    Needs(&'static str),
-}
-
-/// The permissions of each role. They are repeated here, so that a change in
-/// `api/src/auth/permissions.rs` is deliberate.
-const ROLES: &[(Role, &[&str])] = &[
-    (
-        Role::Admin,
-        &[
-            "account:self",
-            "submissions:read",
-            "clinical:read",
-            "history:read",
-            "submissions:cancel",
-            "submissions:retry",
-            "submissions:delete",
-            "submissions:update",
-            "submissions:correct",
-            "submissions:export",
-            "deliveries:resend",
-            "users:read",
-            "users:write",
-            "audit:read",
-        ],
-    ),
-    (
-        Role::Operator,
-        &[
-            "account:self",
-            "submissions:read",
-            "history:read",
-            "submissions:cancel",
-            "submissions:retry",
-            "submissions:update",
-            "submissions:correct",
-            "deliveries:resend",
-        ],
-    ),
-    (Role::Clinician, &["account:self", "submissions:read", "clinical:read", "submissions:update"]),
-    (Role::Institution, &["account:self", "submissions:read_own"]),
-    (Role::Patient, &["account:self", "submissions:read_own"]),
-    (Role::Service, &["submissions:read", "history:read", "submissions:export"]),
-];
-
-/// Every route, and who may call it.
-const TABLE: &[(&str, &str, Rule)] = &[
-    ("GET", "/", Open),
-    ("GET", "/health", Open),
-    ("GET", "/health/db", Open),
-    ("GET", "/ready", Open),
-    ("GET", "/version", Open),
-    ("GET", "/metrics", Open),
-    ("POST", "/api/user/submit", Optional),
-    ("POST", "/api/v1/auth/login", Open),
-    ("POST", "/api/admin/login", Open),
-    ("POST", "/api/v1/auth/refresh", OtherProof),
-    ("POST", "/api/hooks/loopai", OtherProof),
-    ("GET", "/api/files/{id}", OtherProof),
-    ("GET", "/api/user/status/{id}", OfSubmission),
-    ("GET", "/api/user/events/{id}", OfSubmission),
-    ("GET", "/api/v1/auth/validate", Needs("account:self")),
-    ("POST", "/api/v1/auth/logout", Needs("account:self")),
-    ("POST", "/api/v1/auth/password", Needs("account:self")),
-    ("GET", "/api/v1/auth/sessions", Needs("account:self")),
-    ("DELETE", "/api/v1/auth/sessions", Needs("account:self")),
-    ("DELETE", "/api/v1/auth/sessions/{session_id}", Needs("account:self")),
-    ("GET", "/api/v1/submissions", Needs("submissions:read_own")),
-    ("GET", "/api/admin/submissions", Needs("submissions:read")),
-    ("GET", "/api/admin/submissions/export", Needs("submissions:export")),
-    ("GET", "/api/admin/submissions/{id}", Needs("submissions:read")),
-    ("PATCH", "/api/admin/submissions/{id}", Needs("submissions:update")),
-    ("DELETE", "/api/admin/submissions/{id}", Needs("submissions:delete")),
-    ("POST", "/api/admin/submissions/{id}/restore", Needs("submissions:delete")),
-    ("POST", "/api/admin/submissions/{id}/cancel", Needs("submissions:cancel")),
-    ("POST", "/api/admin/submissions/{id}/retry", Needs("submissions:retry")),
-    ("POST", "/api/admin/submissions/retry", Needs("submissions:retry")),
-    (
-        "POST",
-        "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",
-        Needs("deliveries:resend"),
-    ),
-    ("GET", "/api/admin/submissions/{id}/history", Needs("history:read")),
-    ("GET", "/api/admin/submissions/{id}/history/{run_id}/raw", Needs("history:read")),
-    ("GET", "/api/admin/files/{id}", Needs("clinical:read")),
-    ("GET", "/api/admin/events", Needs("submissions:read")),
-    ("GET", "/api/v1/users", Needs("users:read")),
-    ("POST", "/api/v1/users", Needs("users:write")),
-    ("GET", "/api/v1/users/{id}", Needs("users:read")),
-    ("PUT", "/api/v1/users/{id}", Needs("users:write")),
-    ("DELETE", "/api/v1/users/{id}", Needs("users:write")),
-    ("GET", "/api/v1/users/{id}/sessions", Needs("users:read")),
-    ("DELETE", "/api/v1/users/{id}/sessions", Needs("users:write")),
-    ("DELETE", "/api/v1/users/{id}/sessions/{session_id}", Needs("users:write")),
-    ("GET", "/api/v1/users/{id}/keys", Needs("users:read")),
-    ("POST", "/api/v1/users/{id}/keys", Needs("users:write")),
-    ("DELETE", "/api/v1/users/{id}/keys/{key_id}", Needs("users:write")),
-    ("GET", "/api/v1/audit", Needs("audit:read")),
-    // The last row, because it ends the submission.
-    ("POST", "/api/user/cancel/{id}", OfToken),
-];
-
 struct Callers {
     by_role: BTreeMap<String, (Role, Staff)>,
-    /// Invalid tokens, each with the expected error code.
     bad: Vec<(String, &'static str)>,
     submission: AcceptedSubmission,
 }
@@ -168,11 +53,11 @@ async fn bad_tokens(stack: &Stack, admin: &Staff) -> Vec<(String, &'static str)>
     forged.into_iter().chain(others).collect()
 }
 
-/// A service account with an API key, and the path of the key.
+/// Creates a service account with an API key. Returns the account and the path of the key.
 async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
     let (id, email) = create_account(stack, Role::Service).await;
     let path = format!("/api/v1/users/{id}/keys");
-    let made = admin.post(&path, &json!({"name": "of a test"})).await;
+    let made = admin.post(&path, &json!({"name": "test key"})).await;
     assert_eq!(made.status(), 201);
     let made: Value = made.json().await.expect("JSON");
     let key = made["api_key"].as_str().expect("a key").to_owned();
@@ -181,8 +66,8 @@ async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
     (program, format!("{path}/{}", made["key"]["id"].as_str().expect("an id")))
 }
 
-/// Calls a route for the submission or for an object that does not exist, with an empty JSON object
-/// as its body, so that permitted calls change nothing.
+/// Calls a route for the test's submission or for a nonexistent object. The body is an empty JSON object, so permitted
+/// calls change nothing.
 async fn request(
     caller: &Staff,
     method: &str,
@@ -221,11 +106,11 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
         OtherProof => {
             assert!(
                 matches!(status, 400 | 401 | 404),
-                "a session is not the required proof: {context}"
+                "a session was accepted instead of a signature or a refresh token: {context}"
             )
         }
         OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{context}"),
-        // Another account's submission: its existence is not revealed.
+        // The response does not reveal that another account's submission exists.
         OfSubmission | OfToken => {
             assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}");
         }
@@ -236,8 +121,7 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
     }
 }
 
-/// Checks a route without a token, with the submission's token, and with that of another
-/// submission.
+/// Checks a route without a token, with the submission's token, and with the token of another submission.
 async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
@@ -246,7 +130,10 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
     let status = response.status().as_u16();
     let context = format!("anonymous at {method} {path}: {status}");
     if !matches!(rule, Needs(_)) {
-        assert!(response.headers().contains_key("ratelimit"), "no rate limit: {context}");
+        assert!(
+            response.headers().contains_key("ratelimit"),
+            "the route has no rate limit: {context}"
+        );
     }
     match rule {
         Open | Optional => assert!(is_allowed_through(status), "{context}"),
@@ -255,14 +142,17 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
             assert_eq!(refusal(response).await, (401, "token_required".into()), "{context}");
             let own = admin.with_token(callers.submission.access_token.clone());
             let response = request(&own, method, path, &callers.submission).await;
-            assert!(response.status().is_success(), "{method} {path} with the submission's token");
+            assert!(
+                response.status().is_success(),
+                "{method} {path} rejected the submission's token"
+            );
             let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
             let other = admin.with_token(other.access_token);
             let response = request(&other, method, path, &callers.submission).await;
             assert_eq!(
                 refusal(response).await,
                 (404, "not_found".into()),
-                "token of another submission: {context}"
+                "the token of another submission was accepted: {context}"
             );
         }
         Needs(_) => {
@@ -282,7 +172,7 @@ async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
         let context = format!("{code} at {method} {path}");
         match rule {
             Open | OtherProof => {
-                assert_eq!(outcome(response).await, without, "tokens are ignored: {context}")
+                assert_eq!(outcome(response).await, without, "the token must be ignored: {context}")
             }
             // Invalid staff tokens and tokens of other submissions get the same response.
             OfSubmission | OfToken => {
@@ -302,7 +192,7 @@ async fn outcome(response: Response) -> (u16, String) {
     }
 }
 
-/// Every documented route with its documented permission.
+/// Returns the permission of every route in the OpenAPI document.
 async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>> {
     let document: Value = stack.client.get("/openapi.json").await.json().await.expect("JSON");
     let mut routes = BTreeMap::new();
@@ -347,7 +237,7 @@ async fn an_undecodable_id_is_not_found() {
     stack.stop().await;
 }
 
-/// The output of `diagflow routes`, with single spaces.
+/// Returns the lines that `diagflow routes` prints, with repeated spaces collapsed.
 async fn printed_routes() -> BTreeSet<String> {
     let mut command = tokio::process::Command::new(servers::diagflow());
     let output = command.arg("routes").env_clear().output().await.expect("runs");
@@ -364,7 +254,11 @@ async fn every_route_allows_exactly_the_roles_in_the_table() {
     let rows: BTreeSet<_> =
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     assert_eq!(rows.len(), TABLE.len(), "a route has two rows");
-    assert_eq!(documented.keys().cloned().collect::<BTreeSet<_>>(), rows, "a route has no row");
+    assert_eq!(
+        documented.keys().cloned().collect::<BTreeSet<_>>(),
+        rows,
+        "the documented routes differ from the rows of the table"
+    );
 
     let printed = printed_routes().await;
     for (method, path, rule) in TABLE {
@@ -390,13 +284,13 @@ async fn every_route_allows_exactly_the_roles_in_the_table() {
             assert_eq!(
                 documented_permission.as_deref(),
                 Some(*permission),
-                "documented permission of {method} {path}"
+                "the documented permission of {method} {path} is wrong"
             );
         }
         check_anonymous(&stack, &callers, row).await;
         check_bad_tokens(&callers, row).await;
         for (role, staff) in callers.by_role.values() {
-            // A new session for each call, since some routes end the caller's session.
+            // Each call uses a new session because some routes end the caller's session.
             let fresh = match role {
                 Role::Service => staff.clone(),
                 _ => staff.sign_in_again(&stack).await,

@@ -1,8 +1,11 @@
-//! The stream of all events, and the end of streams whose session has ended.
+//! Tests of the staff stream, which contains the events of all submissions, and of streams that end with their session.
 
+use crate::stream::assert_each_block_has_data;
 use diagflow_store::{ApiKeyId, EndStatus, Role, RunKey, Sha256};
-use diagflow_tests::responses::refusal;
-use diagflow_tests::{SseEvent, SseStream, Stack, StackOptions, Staff, photos, seeding, staff};
+use diagflow_tests::responses::{header, refusal};
+use diagflow_tests::{
+    SseEvent, SseStream, Stack, StackOptions, Staff, eventually, photos, seeding, staff,
+};
 use reqwest::Method;
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,7 @@ async fn open(staff: &Staff, last: Option<i64>) -> SseStream {
         call = call.header("Last-Event-ID", last.to_string());
     }
     let mut stream = SseStream::new(call.send().await.expect("a response"));
-    // From here on, new events are received.
+    // Once a stream has sent its first line, it receives all new events.
     stream.read_until(|text| text.contains("retry:")).await;
     stream
 }
@@ -35,7 +38,7 @@ async fn time_to_end(mut stream: SseStream) -> Duration {
     started.elapsed()
 }
 
-/// Submission, step and status of an event.
+/// Returns the submission id, the step and the status of an event.
 fn summary(event: &SseEvent) -> [String; 3] {
     let member = |name: &str| event.data[name].as_str().expect(name).to_owned();
     [member("submission_id"), member("step"), member("status")]
@@ -43,6 +46,32 @@ fn summary(event: &SseEvent) -> [String; 3] {
 
 fn change(run: RunKey, step: &str, status: &str) -> [String; 3] {
     [run.submission.to_string(), step.to_owned(), status.to_owned()]
+}
+
+#[tokio::test]
+async fn an_account_has_a_limited_number_of_streams() {
+    let stack = Stack::api_only(StackOptions::default().with("MAX_STREAMS_PER_ACCOUNT", "2")).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let again = operator.sign_in_again(&stack).await;
+    let open_streams = (open(&operator, None).await, open(&again, None).await);
+
+    let refused = operator.get(PATH).await;
+    assert_eq!(header(&refused, "retry-after"), "30");
+    assert_eq!(refusal(refused).await, (429, "too_many_streams".to_owned()));
+    let call = operator.request(Method::GET, PATH).header("Accept", "text/event-stream");
+    let response = call.send().await.expect("a response");
+    assert_eq!(response.status(), 200, "an `EventSource` never reconnects after a 429");
+    let text = response.text().await.expect("a stream that ends");
+    assert_eq!(text, "retry: 30000\n: too many requests\n");
+    open(&Staff::with_role(&stack, Role::Operator).await, None).await;
+
+    drop(open_streams);
+    // This times out if the API does not notice that the streams have been closed.
+    eventually("a stream to become available", || async {
+        (operator.get(PATH).await.status() == 200).then_some(())
+    })
+    .await;
+    stack.stop().await;
 }
 
 #[tokio::test]
@@ -64,7 +93,7 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
         change(two, "received", "pending"),
         change(one, "failed", "failed"),
     ];
-    assert_eq!(received, expected, "earlier events were sent");
+    assert_eq!(received, expected, "the stream contains events from before it was opened");
     assert!(events[0].data["at"].is_string());
 
     drop(stream);
@@ -88,7 +117,8 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
             received.iter().filter(|event| event.id > last).map(summary).collect();
         assert_eq!(missed_events, missed);
     }
-    // A row with a lower id that is committed later is delivered after a reconnection.
+    // An event that is committed late, with a lower id than events that were already sent, is sent after the client
+    // reconnects.
     let mut resumed_late = open(&operator, Some(last + 4)).await;
     resumed_late.read_until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
 
@@ -96,14 +126,39 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
     let three = seeding::submission(store, "cy@example.org", "", None).await;
     let received: Vec<_> =
         wait_for_changes(&mut from_future, 1).await.iter().map(summary).collect();
-    assert_eq!(received, [change(three, "received", "pending")], "earlier events were sent");
+    assert_eq!(
+        received,
+        [change(three, "received", "pending")],
+        "the stream contains events from before it was opened"
+    );
     replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
+async fn every_block_of_the_stream_has_data() {
+    let options = StackOptions::default().with("EVENTS_HEARTBEAT_SECONDS", "0.05");
+    let stack = Stack::api_only(options).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let mut stream = open(&operator, None).await;
+    for count in 1..=3 {
+        let received = stream.text().len();
+        stream.read_until(|text| text[received..].contains(":\n")).await;
+        seeding::submission(&stack.store, "ana@example.org", "", None).await;
+        stream.read_until(|text| text.matches("\n\n").count() == count).await;
+    }
+    assert_each_block_has_data(&stream);
+
+    let missed = changes(&stream)[0].id;
+    let mut resumed = open(&operator, Some(missed)).await;
+    resumed.read_until(|text| text.contains("\n\n")).await;
+    assert_each_block_has_data(&resumed);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_too_far_behind_must_reload_the_list() {
-    /// The documented limit.
+    /// The documented limit on missed events.
     const MOST_MISSED: i64 = 10_000;
     let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
@@ -113,7 +168,8 @@ async fn a_client_too_far_behind_must_reload_the_list() {
     let last = newest().await;
     let digits = "SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
                   UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9";
-    // With explicit ids: `AUTO_INCREMENT` may leave gaps when a statement reserves ids in blocks.
+    // The SQL statement sets the event ids explicitly because `AUTO_INCREMENT` may leave gaps when it reserves ids in
+    // blocks.
     let missed = format!(
         "INSERT INTO events (id, submission_id, number, name, step, status, message, created_at) \
          SELECT {last} + 1 + n, '{}', 2 + n, 'status_update', 'mail_sent', 'pending', '', NOW(6) \
@@ -126,7 +182,7 @@ async fn a_client_too_far_behind_must_reload_the_list() {
 
     let mut at_limit = open(&operator, Some(last)).await;
     let newest_id = format!("id: {}\n", last + MOST_MISSED);
-    // Only the last event is parsed, since this runs once per event.
+    // The closure runs once per event, so it only needs to examine the last one.
     let has_newest = |text: &str| {
         let last = text.strip_suffix("\n\n").and_then(|text| text.rsplit("\n\n").next());
         last.is_some_and(|event| event.contains(&newest_id))
@@ -134,15 +190,16 @@ async fn a_client_too_far_behind_must_reload_the_list() {
     at_limit.read_until(has_newest).await;
     let received = changes(&at_limit);
     let received = received.iter().filter(|event| event.id > last).count();
-    assert_eq!(received as i64, MOST_MISSED, "some are missing");
+    assert_eq!(received as i64, MOST_MISSED, "the stream does not contain all missed events");
     assert!(!at_limit.text().contains("list_changed"));
     drop(at_limit);
 
     let mut beyond_limit = open(&operator, Some(last - 1)).await;
     let reload = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
     beyond_limit.read_until(|text| text.contains(&reload)).await;
+    assert_each_block_has_data(&beyond_limit);
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    // Events that this process has not published yet may be sent twice, but no new event is missing.
+    // The stream may repeat events that the API had not published yet, but it must contain every new event.
     let of_two = two.submission.to_string();
     beyond_limit.read_until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
     let received: Vec<_> = changes(&beyond_limit).iter().map(summary).collect();
@@ -173,7 +230,10 @@ async fn an_event_committed_out_of_order_is_still_streamed() {
 
     let events = wait_for_changes(&mut stream, 2).await;
     assert_eq!(summary(&events[1]), change(one, "mail_sent", "pending"));
-    assert!(events[1].id < events[0].id, "its id is lower");
+    assert!(
+        events[1].id < events[0].id,
+        "the late event must have a lower id than the event committed before it"
+    );
     stack.stop().await;
 }
 
@@ -236,5 +296,25 @@ async fn a_stream_opened_with_an_api_key_ends_when_the_key_is_revoked() {
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     let own_token = operator.with_token(submission.access_token);
     assert_eq!(refusal(own_token.get(PATH).await).await, (401, "token_invalid".to_owned()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_opened_during_a_slow_query_checks_the_permission_once() {
+    use diesel_async::SimpleAsyncConnection;
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let patient = Staff::with_role(&stack, Role::Patient).await;
+    let mut lock = stack.database.connect().await;
+    lock.batch_execute("LOCK TABLES sessions WRITE").await.expect("locked");
+    let response = patient.get(PATH).await;
+    assert_eq!(response.status(), 200, "an `EventSource` never reconnects after an error");
+
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocked");
+
+    SseStream::new(response).read_to_end().await;
+    let entries = admin.audit("action=access").await;
+    let results: Vec<_> = entries.iter().map(|entry| &entry["result"]).collect();
+    assert_eq!(results, ["forbidden"]);
     stack.stop().await;
 }

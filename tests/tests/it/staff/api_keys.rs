@@ -1,4 +1,4 @@
-//! API keys of service accounts.
+//! Tests of the API keys of service accounts.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -7,7 +7,7 @@ use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-/// A staff route that service accounts may not use: 403 means that the key was recognized.
+/// Service accounts may not use this route, so a 403 response shows that the API recognized the key.
 const PROBE: &str = "/api/v1/users";
 
 async fn with_key(stack: &Stack, key: &str) -> (u16, String) {
@@ -35,8 +35,8 @@ async fn list_keys(admin: &Staff, keys: &str) -> Value {
     admin.get(keys).await.json().await.expect("JSON")
 }
 
-/// Asserts that the two keys of an account are listed, newest first, and that `key` can be read
-/// neither from the list nor from the database.
+/// Asserts that the list contains the two keys of an account, newest first, and that neither the list nor the
+/// database contains the secret of `key`.
 async fn assert_keys_are_listed_without_secrets(stack: &Stack, list: &Value, key: &str) {
     let secret = key.rsplit_once('_').expect("a secret").1;
     assert!(!list.to_string().contains(secret), "{list}");
@@ -49,7 +49,7 @@ async fn assert_keys_are_listed_without_secrets(stack: &Stack, list: &Value, key
     let digests = stack.database.texts("SELECT secret FROM api_keys").await;
     assert!(
         digests.iter().all(|digest| !key.contains(digest) && digest.len() == 64),
-        "only digests are stored"
+        "the database contains a secret instead of its digest"
     );
 }
 
@@ -88,7 +88,11 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     let guessed = format!("dfk_{first_id}_{}", "x".repeat(secret.len()));
     assert_eq!(with_key(&stack, &guessed).await, unknown());
     let list = list_keys(&admin, &keys).await;
-    assert_eq!(list["data"][1]["used_at"], Value::Null, "a guess does not count as a use");
+    assert_eq!(
+        list["data"][1]["used_at"],
+        Value::Null,
+        "a wrong guess counted as a use of the key"
+    );
 
     assert_eq!(with_key(&stack, &first).await, recognized());
     assert_eq!(with_key(&stack, &second).await, recognized());
@@ -100,16 +104,16 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     }
 
     assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 204);
-    assert_eq!(with_key(&stack, &first).await, unknown(), "revoked");
+    assert_eq!(with_key(&stack, &first).await, unknown(), "a revoked key was accepted");
     assert_eq!(
         admin.delete(&format!("{keys}/{first_id}")).await.status(),
         404,
-        "it is revoked already"
+        "a revoked key can be revoked again"
     );
     assert_eq!(with_key(&stack, &second).await, recognized());
     let past = "expires_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND)";
     stack.database.execute(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
-    assert_eq!(with_key(&stack, &second).await, unknown(), "expired");
+    assert_eq!(with_key(&stack, &second).await, unknown(), "an expired key was accepted");
     assert_key_entries(&stack, &first_id, &second_id).await;
     stack.stop().await;
 }
@@ -180,19 +184,31 @@ async fn only_enabled_service_accounts_have_keys() {
     let given = json!({"email": email, "password": PASSWORD});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     let signed_in = refusal(call.json(&given).send().await.expect("a response")).await;
-    assert_eq!(signed_in, (401, "sign_in_failed".to_owned()), "service accounts have no password");
+    assert_eq!(
+        signed_in,
+        (401, "sign_in_failed".to_owned()),
+        "a service account signed in with a password"
+    );
 
     assert_eq!(admin.delete(&user).await.status(), 200);
-    assert_eq!(with_key(&stack, &key).await, unknown(), "disabled");
+    assert_eq!(
+        with_key(&stack, &key).await,
+        unknown(),
+        "the key of a disabled account was accepted"
+    );
     assert_eq!(refusal(admin.post(&keys, &draft).await).await, none);
     assert_eq!(admin.put(&user, &json!({"enabled": true})).await.status(), 200);
     assert_eq!(with_key(&stack, &key).await, recognized());
 
     let person = json!({"role": "operator", "password": PASSWORD});
     assert_eq!(admin.put(&user, &person).await.status(), 200);
-    assert_eq!(with_key(&stack, &key).await, unknown(), "the account became a person's");
+    assert_eq!(
+        with_key(&stack, &key).await,
+        unknown(),
+        "the key stayed valid after the role change"
+    );
     assert_eq!(admin.put(&user, &json!({"role": "service"})).await.status(), 200);
-    assert_eq!(with_key(&stack, &key).await, unknown(), "revoked for good");
+    assert_eq!(with_key(&stack, &key).await, unknown(), "a revoked key became valid again");
     assert_eq!(
         stack
             .database

@@ -1,4 +1,4 @@
-//! The audit log and the detection of tampering.
+//! Tests of the audit log and its tamper detection.
 
 use diagflow_store::{Action, AuditCheckpoint, AuditFault, AuditFilter, AuditKey, Role};
 use diagflow_tests::database::Database;
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Every column of an entry except its number.
+/// All columns of an audit entry except the number.
 const COLUMNS: &str = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
-     address, request_id, details, previous, hash";
+     address, request_id, details, key_id, previous, hash";
 
-/// The faults that the verification of the audit log finds.
+/// Verifies the audit log and returns all faults.
 async fn verify_log(stack: &Stack, mark: Option<&AuditCheckpoint>) -> Vec<AuditFault> {
-    let key = AuditKey::new(AUDIT_KEY);
+    let key = AuditKey::new(&AUDIT_KEY.into());
     stack.store.verify_audit(&key, mark).await.expect("a response").faults
 }
 
-/// Writes at least this many entries.
+/// Creates at least `count` audit entries by reading the audit log.
 async fn write_entries(staff: &Staff, count: usize) {
     for _ in 0..count {
         assert_eq!(staff.get("/api/v1/audit?limit=1").await.status(), 200);
@@ -31,7 +31,7 @@ async fn copy_log(database: &Database) {
     database.execute("CREATE TABLE head_copy AS SELECT * FROM audit_head").await;
 }
 
-/// Restores the audit log from the tables of `copy_log`.
+/// Restores the audit log from the copy that `copy_log` made.
 async fn restore_log(database: &Database) {
     database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy").await;
     database
@@ -45,7 +45,7 @@ async fn assert_removed_entries_are_detected(stack: &Stack, mark: &AuditCheckpoi
     assert_eq!(verify_log(stack, None).await, [AuditFault::Removed(3, 4)]);
     restore_log(database).await;
 
-    // Later entries are renumbered, as if the entry had never existed.
+    // Removes an entry and renumbers all later ones, as if the removed entry had never existed.
     database.execute("DELETE FROM audit WHERE number = 3").await;
     database.execute("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
     let found = verify_log(stack, None).await;
@@ -58,8 +58,8 @@ async fn assert_removed_entries_are_detected(stack: &Stack, mark: &AuditCheckpoi
     assert!(matches!(verify_log(stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore_log(database).await;
 
-    // The last entry is removed together with its record in the head: only a checkpoint stored
-    // elsewhere shows it.
+    // Removes the last entry and points the head at the entry before it. Only a checkpoint stored outside the database
+    // reveals the removal.
     database.execute(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
     let last = mark.number - 1;
     let back = format!(
@@ -73,14 +73,14 @@ async fn assert_removed_entries_are_detected(stack: &Stack, mark: &AuditCheckpoi
 
 async fn assert_inserted_entries_are_detected(stack: &Stack, mark: &AuditCheckpoint) {
     let database = &stack.database;
-    // An entry inserted after the last one.
+    // Inserts an entry after the last one.
     let row =
         format!("SELECT number + 1, {COLUMNS} FROM audit_copy WHERE number = {}", mark.number);
     database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
     assert!(matches!(verify_log(stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore_log(database).await;
 
-    // Entries inserted before the first one, with unused numbers.
+    // Inserts entries with unused numbers before the first one.
     for number in [0, -5, i64::MIN] {
         let row = format!("SELECT {number}, {COLUMNS} FROM audit_copy WHERE number = 3");
         database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
@@ -102,11 +102,11 @@ async fn every_kind_of_tampering_is_detected() {
 
     assert_removed_entries_are_detected(&stack, &mark).await;
     assert_inserted_entries_are_detected(&stack, &mark).await;
-    assert_eq!(verify_log(&stack, Some(&mark)).await, [], "restored");
+    assert_eq!(verify_log(&stack, Some(&mark)).await, [], "the log was not restored completely");
     stack.stop().await;
 }
 
-/// A change to each column of an entry: the column and its new value as SQL.
+/// A column of an audit entry and a new value for it, as SQL. Every column occurs at least once.
 const CHANGES: &[(&str, &str)] = &[
     ("at", "at + INTERVAL 1 MICROSECOND"),
     ("at", "'0000-00-00 00:00:00'"),
@@ -151,7 +151,7 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
         .map(|it| (of_admin, it));
     let of_nobody = [("actor_id", "''"), ("actor_id", "UUID()")].map(|it| (of_nobody, it));
     for (number, (column, value)) in of_admin.chain(of_nobody) {
-        // A relaxed SQL mode, so that any value is stored.
+        // An empty SQL mode allows any value to be stored.
         let change = format!(
             "SET sql_mode = ''; UPDATE audit SET {column} = {value} WHERE number = {number}"
         );
@@ -189,14 +189,18 @@ async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
         }
     });
     let first = stack.store.audit_head().await.expect("a response").number;
-    eventually("concurrent writes", || async {
+    eventually("several concurrent entries to be written", || async {
         let end = stack.store.audit_head().await.expect("a response").number;
         (end > first + 10).then_some(())
     })
     .await;
 
     for _ in 0..5 {
-        assert_eq!(verify_log(&stack, None).await, [], "concurrent entries are not faults");
+        assert_eq!(
+            verify_log(&stack, None).await,
+            [],
+            "the verification reports concurrent entries as faults"
+        );
     }
     let copy = format!("SELECT 1000000000, {COLUMNS} FROM audit WHERE number = 2");
     stack.database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;
@@ -253,28 +257,56 @@ async fn entries_are_filtered_by_actor_object_and_request() {
     stack.stop().await;
 }
 
-/// Runs `diagflow audit verify`; returns whether it succeeded, and its output.
-async fn verify(stack: &Stack, arguments: &[&str]) -> (bool, String) {
+/// Runs `diagflow audit verify`. Returns the exit code and the output.
+async fn verify(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::new(servers::diagflow());
     command.args(["audit", "verify"]).args(arguments).env_clear();
     command.env("DATABASE_URL", stack.database.url()).env("AUDIT_KEY", AUDIT_KEY);
     let output = command.output().await.expect("runs");
-    (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
 }
 
 #[tokio::test]
-async fn audit_verify_fails_when_an_entry_was_changed() {
+async fn audit_verify_proves_the_end_of_the_log_only_with_a_checkpoint() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 2).await;
     let mark = stack.store.audit_head().await.expect("a response").to_string();
 
-    let (success, text) = verify(&stack, &["--checkpoint", &mark]).await;
-    assert!(success && text.contains("no entry was changed, removed or inserted"), "{text}");
-    assert!(text.contains(&mark), "the next checkpoint is printed: {text}");
+    let (code, text) = verify(&stack, &["--checkpoint", &mark]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("no entry was changed, removed or inserted"), "{text}");
+    assert!(text.contains(&mark), "the output does not contain the next checkpoint: {text}");
+    let (code, text) = verify(&stack, &[]).await;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("the end of the log could not be verified"), "{text}");
+    assert!(text.contains(&mark), "the output does not contain the checkpoint: {text}");
 
     stack.database.execute("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;
-    let (success, text) = verify(&stack, &[]).await;
-    assert!(!success && text.starts_with("entry 2 was changed"), "{text}");
+    for arguments in [&[][..], &["--checkpoint", &mark]] {
+        let (code, text) = verify(&stack, arguments).await;
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.starts_with("entry 2 was changed"), "{text}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_api_logs_the_checkpoint() {
+    let mut stack = Stack::api_only(StackOptions::default()).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    write_entries(&admin, 2).await;
+    stack.api.take().expect("running").stop().await;
+    let mark = stack.store.audit_head().await.expect("a response").to_string();
+
+    stack.start_api().await;
+
+    eventually("the checkpoint in the process log", || async {
+        let log = stack.api.as_ref().expect("running").log();
+        log.lines()
+            .any(|line| line.contains("audit checkpoint") && line.contains(&mark))
+            .then_some(())
+    })
+    .await;
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The contents of audit entries: actor, object and result.
+//! Tests of the actors, objects and results recorded in audit entries.
 
 use diagflow_store::Role;
 use diagflow_tests::ports::free_port;
@@ -15,7 +15,7 @@ fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
-/// Action, kind of object and result of each entry, oldest first.
+/// Returns the action, the kind of object and the result of each entry, oldest first.
 fn summaries(entries: &[Value]) -> Vec<String> {
     let field = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let summaries =
@@ -55,7 +55,7 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
     let image = format!("/api/admin/files/{file}");
     let resend = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
 
-    // The image file is missing, so the failed view is audited as unavailable.
+    // The image file does not exist, so the view fails and is audited with the result `unavailable`.
     assert_eq!(admin.get(&image).await.status(), 503);
     assert_eq!(patient.get(&image).await.status(), 403);
     assert_eq!(patient.get(&format!("/api/admin/submissions/{id}")).await.status(), 403);
@@ -78,7 +78,11 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
     let about_admin = admin.audit(&format!("object_id={}&action=access", admin.id)).await;
     assert_eq!(summaries(&about_admin), ["access user forbidden"]);
     let of_patient = admin.audit(&format!("actor_id={}&object_kind=file", patient.id)).await;
-    assert_eq!(summaries(&of_patient), ["access file forbidden"], "it belongs to no submission");
+    assert_eq!(
+        summaries(&of_patient),
+        ["access file forbidden"],
+        "the unknown file belongs to no submission"
+    );
     stack.stop().await;
 }
 
@@ -132,12 +136,15 @@ async fn a_known_user_is_named_in_the_audit_log_even_when_denied() {
     let forged = signed_out.with_token(Forgery::WrongKey.of(&signed_out.access_token));
     assert_eq!(forged.get(path).await.status(), 401);
     let entries = admin.audit("action=access&result=token_invalid").await;
-    assert_eq!(entries[0]["actor_kind"], "anonymous", "the name in a forged token is not trusted");
+    assert_eq!(
+        entries[0]["actor_kind"], "anonymous",
+        "the audit log trusts the name in a forged token"
+    );
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_entry_names_the_session_or_key_and_the_previous_address() {
+async fn an_audit_entry_names_the_session_or_key_and_the_previous_address() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let (program, _) = create_account(&stack, Role::Service).await;
@@ -224,7 +231,7 @@ async fn only_submissions_of_signed_in_users_are_audited() {
     assert_eq!(
         summaries(&entries),
         ["submission_create submission success"],
-        "a stored submission has one entry"
+        "a stored submission must have exactly one entry"
     );
     assert_eq!(entries[0]["actor_id"], institution.id.to_string());
     assert_eq!(entries[0]["details"]["files"], 1);

@@ -1,4 +1,4 @@
-//! Concurrent calls of the same staff action on two replicas take effect once.
+//! Tests that an action takes effect only once if staff call it several times concurrently on two replicas.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const CALLS: usize = 8;
 
-/// Calls an action on both replicas at once; returns the status, the outcome and `member` of each
+/// Calls an action on both replicas at the same time. Returns the status, the outcome and the field `member` of each
 /// response, sorted.
 async fn call_concurrently(
     staff: &[Staff; 2],
@@ -33,7 +33,7 @@ async fn call_concurrently(
     responses
 }
 
-/// The audit results of an action, `success` before `in_progress`.
+/// Returns the results of an action in the audit log in descending order, so `success` comes before `in_progress`.
 async fn results(stack: &Stack, action: &str) -> Vec<String> {
     let query = format!("SELECT result FROM audit WHERE action = '{action}' ORDER BY result DESC");
     stack.database.texts(&query).await
@@ -82,7 +82,7 @@ async fn concurrent_cancellations_end_a_run_once() {
     let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
     let responses = call_concurrently(&staff, &path, "submission_id").await;
 
-    // Calls that arrive after the run has ended return `cancelled`.
+    // A call that arrives after the run has ended returns `cancelled`.
     let accepted_outcomes = ["cancelling", "cancelled"];
     assert!(responses.iter().all(|(status, outcome, _)| {
         *status == 202 && accepted_outcomes.contains(&outcome.as_str())
@@ -107,7 +107,7 @@ async fn concurrent_resends_plan_one_copy() {
     let staff = [here.clone(), here.at_api(&elsewhere)];
     wait_completed_once(&stack, &accepted).await;
     let original = delivery(&stack, &accepted).await.id;
-    // The copy must not be sent before all calls have ended: a sent e-mail can be resent.
+    // The mail server defers the copy until all calls have returned because a copy that has been sent can be resent.
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
 
     let id = &accepted.submission_id;

@@ -1,4 +1,4 @@
-//! The sign-in of an existing admin console, which sends a user name and cannot refresh a token.
+//! Tests of the sign-in route for an existing admin console that sends a user name and cannot refresh tokens.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::{body, header, refusal};
@@ -65,7 +65,7 @@ async fn failed_console_sign_ins_are_audited_and_throttled_with_all_others() {
     })
     .await;
     assert_eq!(refusal(throttled).await, (429, "too_many_attempts".to_owned()));
-    // A long pause, for slow machines.
+    // Twelve failures cause a pause that outlasts the test even on a slow machine.
     stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures > 4").await;
     let right = json!({"email": email, "password": PASSWORD});
     let login = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login")).json(&right);
@@ -89,7 +89,7 @@ async fn a_console_sign_in_needs_json_with_both_fields() {
     assert_eq!(missing.status(), 400);
     let missing: Value = missing.json().await.expect("JSON");
     assert_eq!(missing["errors"], json!(["username is missing"]));
-    // A form of another site could be sent without the consent of its visitor.
+    // The route rejects HTML forms because another site could submit one without the user's consent.
     let form = reqwest::Client::new().post(stack.client.url("/api/admin/login"));
     let form = form.header("content-type", "application/x-www-form-urlencoded");
     let form = form.body("username=ana&password=x").send().await.expect("a response");

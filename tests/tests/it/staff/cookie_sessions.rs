@@ -1,4 +1,4 @@
-//! Cookie sessions of browsers: attributes, CSRF tokens, and renewal.
+//! Tests of cookie sessions in browsers: cookie attributes, CSRF tokens and renewal.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -22,7 +22,7 @@ struct Page {
     csrf: String,
 }
 
-/// The value of a cookie in a response, followed by its attributes.
+/// Returns the value and the attributes of a cookie in a response.
 fn cookie(response: &Response, name: &str) -> Option<Vec<String>> {
     let start = format!("{name}=");
     let texts = response.headers().get_all(SET_COOKIE).iter();
@@ -68,7 +68,7 @@ async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
 
     let read = page.send(Method::GET, VALIDATE).await;
     assert_eq!(read.status(), 200);
-    assert!(cookie(&read, "diagflow_session").is_none(), "a new cookie is not renewed");
+    assert!(cookie(&read, "diagflow_session").is_none(), "a new cookie was renewed at once");
     let validated: Value = read.json().await.expect("JSON");
     assert_eq!(validated["csrf_token"], page.csrf.as_str());
 
@@ -78,7 +78,11 @@ async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
         let call = page.request(Method::DELETE, SESSIONS).header("x-csrf-token", token);
         call.send().await.expect("a response")
     };
-    assert_eq!(refusal(with(&other.csrf).await).await, refused, "the token of another session");
+    assert_eq!(
+        refusal(with(&other.csrf).await).await,
+        refused,
+        "the CSRF token of another session was accepted"
+    );
     assert_eq!(with(&page.csrf).await.status(), 200);
 
     let call = page.request(Method::POST, "/api/v1/auth/logout");
@@ -136,7 +140,7 @@ async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
 
     let renewed = eventually("the cookie to be renewed", || async {
         let response = page.send(Method::GET, VALIDATE).await;
-        assert_eq!(response.status(), 200, "renewed before it expires");
+        assert_eq!(response.status(), 200, "the cookie expired before it was renewed");
         cookie(&response, "diagflow_session")
     })
     .await;

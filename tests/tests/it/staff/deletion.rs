@@ -1,4 +1,4 @@
-//! Deleting and restoring a submission.
+//! Tests in which staff delete and restore a submission.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{
@@ -49,7 +49,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let reason = json!({"reason": "asked for by the patient"});
     let delete = async || send(&admin, Method::DELETE, &path, &reason).await;
 
-    // Only submissions in a final state can be deleted, and only with a reason.
+    // A submission can be deleted only once it is in a final state, and only with a reason.
     assert_eq!(refusal(delete().await).await, (409, "not_final".to_owned()));
     seeding::end(&stack.store, run, EndStatus::Failed, "loopai_failed").await;
     let no_reason = send(&admin, Method::DELETE, &path, &json!({"reason": " "})).await;
@@ -62,7 +62,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let first = body(delete().await).await;
     assert_eq!(first, json!({"success": true, "deleted": true, "changed": true}));
     let second = body(delete().await).await;
-    assert_eq!(second["changed"], false, "deleted already");
+    assert_eq!(second["changed"], false, "the second deletion changed the submission");
 
     let status = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(status["error"]["code"], "not_found");
@@ -76,7 +76,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
         assert_eq!(list["pagination"]["total"], i64::from(is_listed), "{query}");
     }
     assert!(body(admin.get(&path).await).await["data"]["deleted_at"].is_string());
-    // A reset in Temporal does not restart a deleted submission.
+    // Resetting the run in Temporal does not restart a deleted submission.
     let reset = uuid::Uuid::new_v4().to_string();
     let adopted = stack.store.adopt(run, &reset, "another", None).await.expect("a response");
     assert_eq!(adopted, Adoption::Superseded);
@@ -103,7 +103,7 @@ async fn a_link_to_a_file_of_a_deleted_submission_is_not_found() {
         number: 1,
     };
     let file = stack.store.files(run.submission).await.expect("files")[0].id;
-    let key = diagflow_store::LinkKey::new("a secret of the tests, 32 characters or more");
+    let key = diagflow_store::LinkKey::new(&"a secret of the tests, 32 characters or more".into());
     let link = key.path(file, 4_000_000_000);
     assert_eq!(stack.client.get(&link).await.status(), 200);
 
@@ -140,7 +140,11 @@ async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
     let deleted = send(&admin, Method::DELETE, &path, &reason).await;
     assert_eq!(body(deleted).await["changed"], true);
     let cancelled = (DeliveryStatus::Failed, Some("submission_deleted"));
-    assert_eq!(deliveries().await.iter().map(state).collect::<Vec<_>>(), [cancelled], "at once");
+    assert_eq!(
+        deliveries().await.iter().map(state).collect::<Vec<_>>(),
+        [cancelled],
+        "the e-mail must not be due any longer"
+    );
     stack.mail.set_script([]).expect("a script");
     history::wait_until_closed(&stack, &accepted).await;
     assert_eq!(mails(&stack, &accepted).len(), 0);
@@ -149,7 +153,7 @@ async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
     assert_eq!(
         deliveries().await.iter().map(state).collect::<Vec<_>>(),
         [cancelled],
-        "still cancelled"
+        "the e-mail became due again when the submission was restored"
     );
     let resend = format!("{path}/deliveries/{}/resend", deliveries().await[0].id);
     assert_eq!(body(admin.post(&resend, &reason).await).await["outcome"], "planned");
@@ -178,10 +182,13 @@ async fn an_email_being_sent_during_the_deletion_is_not_retried() {
     let entry = seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
     store.delete_submission(run.submission, &entry).await.expect("deleted");
 
-    assert!(matches!(current_state().await, DeliveryState::Sending { .. }), "its sender continues");
+    assert!(
+        matches!(current_state().await, DeliveryState::Sending { .. }),
+        "the deletion stopped an e-mail that was being sent"
+    );
     let released =
         store.release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, "")).await;
-    assert!(released.expect("a response"), "the deferral is recorded");
+    assert!(released.expect("a response"), "the sender could not record the deferral");
     assert_eq!(current_state().await, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(run.submission).await.expect("deliveries");
     assert_eq!(state(&all[0]), (DeliveryStatus::Failed, Some("submission_deleted")));

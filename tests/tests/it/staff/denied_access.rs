@@ -1,4 +1,4 @@
-//! Denied requests are audited, and they cannot flood the audit log.
+//! Tests that denied requests are audited but cannot flood the audit log.
 
 use diagflow_store::Role;
 use diagflow_tests::client::ApiClient;
@@ -15,7 +15,7 @@ fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
-/// Kind of actor, action and result of each entry, oldest first.
+/// Returns the kind of actor, the action and the result of each entry, oldest first.
 fn summaries(entries: &[Value]) -> Vec<String> {
     let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let summaries =
@@ -105,7 +105,7 @@ async fn unauthenticated_requests_are_audited_with_their_target() {
     stack.stop().await;
 }
 
-/// The number of entries that were not written.
+/// Returns the number of audit entries that were dropped for the given reason.
 async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     let metrics = stack.client.get("/metrics").await.text().await.expect("text");
     let name = format!("diagflow_audit_entries_dropped_total{{reason=\"{reason}\"}} ");
@@ -113,7 +113,7 @@ async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     value.map_or(0, |value| value.parse().expect("a number"))
 }
 
-/// Sends an invalid token from a client address.
+/// Sends a request with an invalid token from the client address `from`.
 async fn request(http: &reqwest::Client, api: &ApiClient, from: &str, path: &str) -> Response {
     let call = http.get(api.url(path)).bearer_auth("x");
     call.header("x-forwarded-for", from).send().await.expect("a response")
@@ -128,7 +128,7 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let http = reqwest::Client::new();
-    let long = format!("/api/v1/users/{}", "x".repeat(50_000));
+    let long = format!("/api/v1/users/{}", "x".repeat(20_000));
 
     let first = request(&http, &stack.client, "192.0.2.1", &long).await;
     let second = request(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
@@ -146,13 +146,21 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     assert_eq!(
         header(&elsewhere, "ratelimit"),
         "\"unauthenticated\";r=0;t=20",
-        "the limit of denied requests"
+        "the response does not name the limit on denied requests"
     );
-    assert_eq!(elsewhere.status(), 429, "all denials are counted together");
+    assert_eq!(
+        elsewhere.status(),
+        429,
+        "denied requests for different routes were counted separately"
+    );
     let other = request(&http, &stack.client, "192.0.2.2", "/api/v1/audit").await;
-    assert_eq!(other.status(), 401, "another client");
+    assert_eq!(other.status(), 401, "another client was rate limited");
     let good = admin.request(Method::GET, "/api/v1/audit").header("x-forwarded-for", "192.0.2.1");
-    assert_eq!(good.send().await.expect("a response").status(), 200, "a valid token is accepted");
+    assert_eq!(
+        good.send().await.expect("a response").status(),
+        200,
+        "a request with a valid token was rate limited"
+    );
 
     let entries = admin.audit("action=access").await;
     assert_eq!(summaries(&entries), ["anonymous access token_invalid"; 3]);
@@ -165,7 +173,7 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
         let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
         health.push(call.send().await.expect("a response").status().as_u16());
     }
-    assert_eq!(health, [200, 200, 200, 200, 429], "counted together");
+    assert_eq!(health, [200, 200, 200, 200, 429], "all health routes must share one limit");
     stack.stop().await;
 }
 
@@ -218,7 +226,11 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
         assert_eq!(forged().await, (403, "csrf_token_invalid".to_owned()));
         assert_eq!(call_with(&expired, &status).await, (404, "not_found".to_owned()));
     }
-    assert_eq!(call_with("x", "/api/v1/audit").await.0, 429, "anonymous clients are still limited");
+    assert_eq!(
+        call_with("x", "/api/v1/audit").await.0,
+        429,
+        "an anonymous client was not rate limited"
+    );
 
     let per_round = [
         "user access token_expired",

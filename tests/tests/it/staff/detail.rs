@@ -1,4 +1,4 @@
-//! The details of a submission and its images; clinical data only with permission.
+//! Tests of a submission's details and images. Reading clinical data requires a permission.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::{body, refusal};
@@ -86,7 +86,7 @@ async fn clinical_data_in_submission_details_requires_permission() {
         }
     }
 
-    // The patient's page shows the result to the patient, and to staff with permission.
+    // The status route returns the result to the patient and to staff with the `clinical:read` permission.
     let status = format!("/api/user/status/{id}");
     let patient = clinician.with_token(submission.access_token.clone());
     for (reader, is_clinical) in [(&clinician, true), (&operator, false), (&patient, true)] {

@@ -1,5 +1,5 @@
-//! Exports are complete or visibly incomplete, safe to open in a spreadsheet, bounded in memory,
-//! and audited at their start and end.
+//! Tests of exports. An export is either complete or visibly incomplete, is safe to open in a spreadsheet, and uses a
+//! bounded amount of memory. Its start and its end are audited.
 
 use diagflow_store::{EndStatus, Role, RunKey};
 use diagflow_tests::responses::refusal;
@@ -27,7 +27,7 @@ async fn an_export_omits_clinical_data_without_permission() {
     seeding::complete(store, first).await;
     let second = seeding::submission(store, "+bo@example.org", "itches, \"a lot\"", None).await;
     seeding::end(store, second, EndStatus::Failed, "loopai_failed").await;
-    // Enough rows for several chunks, also of results.
+    // There are enough rows for the export to read submissions and results in several chunks.
     let more = (0..60).map(|_| seeding::submission(store, "cy@example.org", "-", None));
     futures::stream::iter(more).buffer_unordered(4).count().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
@@ -50,11 +50,11 @@ async fn an_export_omits_clinical_data_without_permission() {
     let mut ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().expect("an id")).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 62, "each once");
+    assert_eq!(ids.len(), 62, "the export contains a submission twice");
     assert_eq!(rows[61]["result"]["summary"], "=all is well");
     assert_eq!(rows[61]["comments"], "=HYPERLINK(\"x\")");
 
-    // This role may export submissions but not read clinical data.
+    // The role `service` may export submissions but not read clinical data.
     let update = format!("UPDATE users SET role = 'service' WHERE id = '{}'", program.id);
     stack.database.execute(&update).await;
     for format in ["csv", "jsonl"] {
@@ -72,18 +72,22 @@ async fn an_export_omits_clinical_data_without_permission() {
     let filter = r#""filter":{"status":"completed,failed"},"format":"csv""#;
     let started = format!(r#"started {{"clinical":true,{filter}}}"#);
     let success = format!(r#"success {{"clinical":true,{filter},"rows":2}}"#);
-    assert_eq!((&lines[..2], lines.len()), (&[started, success][..], 8), "two per export");
+    assert_eq!(
+        (&lines[..2], lines.len()),
+        (&[started, success][..], 8),
+        "an export must have two audit entries"
+    );
     stack.stop().await;
 }
 
-/// The audit entries of exports.
+/// Returns the audit entries of all exports.
 async fn audit_entries(stack: &Stack) -> Vec<String> {
     let query = "SELECT CONCAT_WS(' ', result, details) FROM audit \
                  WHERE action = 'submissions_export' ORDER BY number";
     stack.database.audit_rows(query).await
 }
 
-/// Completes submissions whose latest results have this size. Each also has an earlier result.
+/// Completes `count` submissions, each with an earlier result and a latest result of `bytes` bytes.
 async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> {
     let mut runs = Vec::new();
     for number in 0..count {
@@ -112,7 +116,7 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let runs = with_results(&stack, count, size).await;
     for format in ["csv", "jsonl"] {
-        // Export a quarter of the rows first, to exclude memory that is allocated once and reused.
+        // A smaller export runs first so that the test does not measure memory that is allocated once and then reused.
         text(&admin, &format!("format={format}&email=ana1*")).await;
         std::fs::write(format!("/proc/{}/clear_refs", api.id()), "5").expect("a reset of the peak");
         let before = api.memory();
@@ -122,11 +126,11 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
         let grown = api.peak_memory().saturating_sub(before);
         let exported = file.len();
         assert!(exported > count * size, "{exported}");
-        // If the whole export were buffered, memory would grow by its full size; if the driver
-        // buffered it, by four fifths.
+        // If the API buffered the whole export, its memory would grow by the size of the export. If the database driver
+        // buffered the rows, its memory would grow by four fifths of that size.
         assert!(
             grown * 2 < exported as u64,
-            "{format}: memory grew by {grown} bytes for {exported}"
+            "{format}: memory grew by {grown} bytes for an export of {exported} bytes"
         );
         let lines: Vec<_> = file.lines().filter(|line| line.len() > size).collect();
         assert_eq!(lines.len(), count);
@@ -188,7 +192,7 @@ async fn a_failed_read_is_not_audited_as_a_view() {
     stack.stop().await;
 }
 
-/// Stores more submissions than fit into the buffers between the server and its client.
+/// Stores enough submissions that an export of them does not fit into the buffers between the server and its client.
 async fn seed_many(stack: &Stack) {
     seeding::submission(&stack.store, "ana@example.org", &"x".repeat(5000), None).await;
     for _ in 0..13 {
@@ -249,12 +253,12 @@ async fn a_slow_export_outlasts_the_session_idle_limit() {
         let chunk = chunk.expect("an uninterrupted export");
         lines += chunk.iter().filter(|byte| **byte == b'\n').count();
         if started.elapsed() < IDLE + Duration::from_secs(2) {
-            // Simulate a slow connection: 3 MB per second, for more than 40 MB.
+            // The client reads 3 MB per second, so an export of more than 40 MB outlasts the idle limit.
             tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / 3e6)).await;
         }
     }
 
-    assert!(started.elapsed() > IDLE, "the export was read too quickly");
+    assert!(started.elapsed() > IDLE, "the export ended before the idle limit");
     assert_eq!(lines as i64, stack.database.count_rows("submissions").await);
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Full-text search of comments requires the permission to read them.
+//! Tests that a full-text search of comments requires permission to read comments.
 
 use diagflow_store::Role;
 use diagflow_tests::{Stack, StackOptions, Staff, seeding, staff};
@@ -9,8 +9,8 @@ const LIST: &str = "/api/admin/submissions";
 const EXPORT: &str = "/api/admin/submissions/export";
 const RETRY: &str = "/api/admin/submissions/retry";
 
-/// Status, code and message of a refusal. Code and message are empty if the response is not JSON,
-/// such as an export.
+/// Returns the status, the error code and the message of a response. The code and the message are empty if the response
+/// is not JSON, as with an export.
 async fn refused(response: Response) -> (u16, String, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap_or_default();
@@ -31,7 +31,7 @@ async fn full_text_search_of_comments_requires_clinical_permission() {
     let program = admin.with_token(made["api_key"].as_str().expect("a key").to_owned());
 
     let by_text = json!({"filter": {"comments": "gla"}, "reason": "a test", "dry_run": true});
-    // The third value: whether the role may use the route at all, so that only the search is forbidden.
+    // The third value in each row is whether the role may use the route without searching comments.
     for (caller, response, is_permitted) in [
         ("operator's list", operator.get(&format!("{LIST}?comments=gla")).await, true),
         ("program's list", program.get(&format!("{LIST}?comments=gla")).await, true),
@@ -65,7 +65,15 @@ async fn full_text_search_of_comments_requires_clinical_permission() {
         assert_eq!(response.status(), 200, "{path}");
         assert!(response.text().await.expect("text").contains("ana@example.org"), "{path}");
     }
-    assert_eq!(operator.get(LIST).await.status(), 200, "without a comment search");
-    assert_eq!(program.get(EXPORT).await.status(), 200, "without a comment search");
+    assert_eq!(
+        operator.get(LIST).await.status(),
+        200,
+        "the route must be allowed without a comment search"
+    );
+    assert_eq!(
+        program.get(EXPORT).await.status(),
+        200,
+        "the route must be allowed without a comment search"
+    );
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Staff read the Temporal history of a submission's runs.
+//! Tests in which staff read the Temporal history of a submission's runs.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Action, Role};
@@ -74,7 +74,7 @@ async fn a_run_history_is_described_and_can_be_downloaded() {
     assert_eq!(refusal(response).await, (503, "temporal_unavailable".to_owned()));
     temporal.restore();
     temporal_cli::submission_workflow("delete", &accepted, &["--yes"]).await;
-    eventually("the history to be deleted", || async {
+    eventually("Temporal to delete the history", || async {
         let response = staff.get(&path(&accepted)).await;
         let history: Value = response.json().await.ok()?;
         (history["runs"][0]["history"] == "removed").then_some(())
@@ -135,7 +135,7 @@ async fn a_standalone_delivery_is_listed_beside_the_runs() {
     assert_eq!(
         read_history(&staff, &accepted).await["deliveries"],
         json!([]),
-        "the run has sent it"
+        "a standalone delivery is listed even though the run sent the e-mail"
     );
     let original = delivery(&stack, &accepted).await.id;
     let id = &accepted.submission_id;

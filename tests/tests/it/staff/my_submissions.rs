@@ -1,4 +1,4 @@
-//! Users read their own submissions; only staff read those of others.
+//! Tests that users can read their own submissions and that only staff can read those of others.
 
 use diagflow_store::Role;
 use diagflow_tests::client::expect_accepted;
@@ -74,7 +74,7 @@ async fn users_read_their_own_submissions_and_staff_read_all() {
     stack.stop().await;
 }
 
-/// Signs in as a browser does; returns the session's cookie and its CSRF token.
+/// Signs in as a browser does. Returns the session cookie and the CSRF token.
 async fn sign_in_with_cookies(
     stack: &Stack,
     http: &reqwest::Client,
@@ -110,7 +110,7 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
     assert_eq!(sender(&expect_accepted(without).await.submission_id).await, "");
     assert_eq!(sender(&submit(&patient).await).await, patient.id.to_string());
 
-    // The cookie identifies the account only together with the CSRF token.
+    // A session cookie identifies the account only if the CSRF token is sent as well.
     let http = reqwest::Client::new();
     let (cookie, csrf) = sign_in_with_cookies(&stack, &http, &patient.email).await;
     let call = || {
@@ -118,7 +118,11 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
         call.header("cookie", &cookie)
     };
     let forged = expect_accepted(call().send().await.expect("a response")).await;
-    assert_eq!(sender(&forged.submission_id).await, "", "anonymous submissions are allowed");
+    assert_eq!(
+        sender(&forged.submission_id).await,
+        "",
+        "a submission without a CSRF token must be anonymous"
+    );
     let page = call().header("x-csrf-token", &csrf);
     let page = expect_accepted(page.send().await.expect("a response")).await;
     assert_eq!(sender(&page.submission_id).await, patient.id.to_string());
@@ -132,7 +136,7 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
         rows,
         "a rejected submission was stored"
     );
-    // Browsers keep sending the cookie of a session that has ended.
+    // Browsers keep sending the cookie after its session has ended, so such a submission is accepted as anonymous.
     let after_logout = http.post(stack.client.url("/api/user/submit")).json(&sent);
     let after_logout = after_logout.header("cookie", "diagflow_session=nonsense").send().await;
     assert_eq!(

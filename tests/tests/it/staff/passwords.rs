@@ -1,4 +1,4 @@
-//! Password changes, and the validation of JSON bodies.
+//! Tests of password changes and of JSON body validation.
 
 use diagflow_store::{
     Action, NewPassword, NewSession, Role, SessionId, Sha256, UserChange, UserId, UtcTime,
@@ -19,7 +19,7 @@ async fn sign_in(stack: &Stack, email: &str, password: &str) -> Response {
     call.json(&given).send().await.expect("a response")
 }
 
-/// A session whose sign-in verified the password that was set at this time.
+/// Returns a new session for a sign-in that verified the password set at `password_changed_at`.
 fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     NewSession {
         id: SessionId::new(),
@@ -34,7 +34,7 @@ fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     }
 }
 
-/// Field and code of each field error.
+/// Returns the field and the code of each field error.
 async fn faults(response: Response) -> Vec<(String, String)> {
     assert_eq!(response.status(), 400);
     let body: Value = response.json().await.expect("JSON");
@@ -61,18 +61,26 @@ async fn a_password_change_ends_all_other_sessions() {
     assert_eq!(faults(weak).await, fault("new_password", "password_too_common"));
     let same = change(PASSWORD, PASSWORD).await;
     assert_eq!(faults(same).await, fault("new_password", "password_unchanged"));
-    assert_eq!(elsewhere.get("/api/v1/auth/validate").await.status(), 200, "nothing has changed");
+    assert_eq!(
+        elsewhere.get("/api/v1/auth/validate").await.status(),
+        200,
+        "a rejected password change ended a session"
+    );
 
     assert_eq!(change(PASSWORD, NEW).await.status(), 204);
 
     assert_eq!(
         staff.get("/api/v1/auth/validate").await.status(),
         200,
-        "the current session stays open"
+        "the password change ended the current session"
     );
     let ended = refusal(elsewhere.get("/api/v1/auth/validate").await).await;
     assert_eq!(ended, (401, "session_ended".to_owned()));
-    assert_eq!(other.get("/api/v1/auth/validate").await.status(), 200, "another account");
+    assert_eq!(
+        other.get("/api/v1/auth/validate").await.status(),
+        200,
+        "the password change ended a session of another account"
+    );
     let old = refusal(sign_in(&stack, &staff.email, PASSWORD).await).await;
     assert_eq!(old, (401, "sign_in_failed".to_owned()));
     assert_eq!(sign_in(&stack, &staff.email, NEW).await.status(), 200);
@@ -105,11 +113,14 @@ async fn a_password_change_during_sign_in_prevents_the_session() {
     let entry = seeding::audit_entry(Action::UserUpdate);
     store.change_user(id, &change, &entry).await.expect("changed");
 
-    assert!(!create_session(before).await, "the old password");
+    assert!(!create_session(before).await, "a sign-in with the old password created a session");
     assert!(create_session(seen().await.password_changed_at).await);
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
     store.change_user(id, &change, &entry).await.expect("changed");
-    assert!(!create_session(seen().await.password_changed_at).await, "disabled meanwhile");
+    assert!(
+        !create_session(seen().await.password_changed_at).await,
+        "a disabled account got a session"
+    );
     assert!(store.user_sessions(id).await.expect("read").is_empty());
     stack.stop().await;
 }
@@ -150,8 +161,11 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
         .expect("changed");
 
     let session = signed_in().await;
-    assert!(!set(session, before).await, "only the old password was verified");
-    assert!(!set(ended, seen().await).await, "its session has ended");
+    assert!(
+        !set(session, before).await,
+        "a change that had verified only the old password was applied"
+    );
+    assert!(!set(ended, seen().await).await, "a change from an ended session was applied");
     assert_eq!(stack.database.texts(stored_hash).await, ["reset"]);
     assert!(set(session, seen().await).await);
     assert_eq!(stack.database.texts(stored_hash).await, ["chosen"]);
@@ -162,7 +176,10 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
 async fn guessing_the_current_password_is_throttled() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    let guess = json!({"current_password": "not my password at all", "new_password": NEW});
+    // The new password is invalid as well. It must not be checked before the throttle because password checks are
+    // expensive.
+    let guess =
+        json!({"current_password": "not my password at all", "new_password": "password1234"});
 
     let mut tries = 0;
     let blocked = loop {
@@ -171,10 +188,10 @@ async fn guessing_the_current_password_is_throttled() {
             break response;
         }
         tries += 1;
-        assert!(tries < 30, "never throttled");
+        assert!(tries < 30, "30 guesses were not throttled");
     };
-    // Everybody has five attempts, and a known address has five more. The pauses start at one second,
-    // so on a slow machine a few more may pass.
+    // Every client has five attempts, and a known address has five more. The first pauses are short enough that a slow
+    // machine may allow a few more attempts.
     assert!((10..=16).contains(&tries), "{tries}");
     assert!(blocked.headers().contains_key("retry-after"));
     assert_eq!(refusal(blocked).await, (429, "too_many_attempts".to_owned()));

@@ -1,7 +1,8 @@
-//! Rate limits of public routes.
+//! Tests of the rate limits.
 
-use diagflow_tests::responses::header;
-use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
+use diagflow_store::Role;
+use diagflow_tests::responses::{header, refusal};
+use diagflow_tests::{ApiClient, Stack, StackOptions, Staff, photos};
 use serde_json::{Value, json};
 
 async fn assert_pages_have_the_health_limit(stack: &Stack, http: &reqwest::Client) {
@@ -12,7 +13,7 @@ async fn assert_pages_have_the_health_limit(stack: &Stack, http: &reqwest::Clien
     }
 }
 
-/// Asserts that reads, sign-ins, webhooks and health checks from an address have separate limits.
+/// Asserts that reads, sign-ins, webhook calls and health checks from one address have separate limits.
 async fn assert_limits_are_counted_separately(stack: &Stack, http: &reqwest::Client, from: &str) {
     let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
     let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
@@ -22,7 +23,7 @@ async fn assert_limits_are_counted_separately(stack: &Stack, http: &reqwest::Cli
     };
     let image = format!("/api/files/{id}");
     let all = [read(&status).await, read(&events).await, read(&image).await];
-    assert_eq!(all, [401, 429, 429], "counted together");
+    assert_eq!(all, [401, 429, 429], "all reads of submissions must share one limit");
     let post = async |path: &str, body: Value| {
         let call = http.post(stack.client.url(path)).header("x-forwarded-for", from);
         call.json(&body).send().await.expect("a response").status().as_u16()
@@ -32,7 +33,7 @@ async fn assert_limits_are_counted_separately(stack: &Stack, http: &reqwest::Cli
     assert_eq!(post("/api/v1/auth/refresh", json!({"refresh_token": "x"})).await, 429);
     assert_ne!(post("/api/hooks/loopai", json!({})).await, 429);
     assert_eq!(post("/api/hooks/loopai", json!({})).await, 429);
-    assert_eq!(read("/health").await, 200, "counted separately");
+    assert_eq!(read("/health").await, 200, "health checks must have a separate limit");
     assert_eq!(read("/health").await, 200);
 }
 
@@ -72,14 +73,37 @@ async fn a_rate_limited_client_gets_a_retry_after_header() {
     assert!((15..=20).contains(&wait), "{wait}");
     let body: Value = over_quota.json().await.expect("JSON");
     assert_eq!(body["error"]["code"], "too_many_requests");
-    assert_eq!(submit("192.0.2.2", &valid).await.status(), 202, "another client");
+    assert_eq!(submit("192.0.2.2", &valid).await.status(), 202, "another client was rate limited");
     let six = async |last: &str| {
         submit(&format!("2001:db8:1:2::{last}"), &invalid).await.status().as_u16()
     };
     let statuses = [six("1").await, six("2").await, six("3").await, six("4").await];
-    assert_eq!(statuses, [400, 400, 400, 429], "one network");
+    assert_eq!(
+        statuses,
+        [400, 400, 400, 429],
+        "IPv6 addresses of one network must share one limit"
+    );
 
     assert_pages_have_the_health_limit(&stack, &http).await;
     assert_limits_are_counted_separately(&stack, &http, "192.0.2.1").await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_has_one_limit_for_all_its_sessions() {
+    let options = StackOptions::default().with("RATE_LIMIT_ACCOUNT_PER_MINUTE", "6");
+    let stack = Stack::api_only(options).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let elsewhere = staff.sign_in_again(&stack).await;
+    let other = Staff::with_role(&stack, Role::Operator).await;
+    let status = async |staff: &Staff| staff.get("/api/v1/auth/validate").await.status().as_u16();
+
+    assert_eq!([status(&staff).await, status(&staff).await], [200, 200]);
+    let refused = elsewhere.get("/api/v1/auth/validate").await;
+
+    assert_eq!(header(&refused, "ratelimit-policy"), "\"account\";q=2;w=20");
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refusal(refused).await, (429, "too_many_requests".to_owned()));
+    assert_eq!(status(&other).await, 200, "each account must have its own limit");
     stack.stop().await;
 }

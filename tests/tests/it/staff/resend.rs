@@ -1,4 +1,4 @@
-//! Staff resend an e-mail.
+//! Tests in which staff resend an e-mail.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
@@ -14,17 +14,17 @@ fn path(submission: &AcceptedSubmission, delivery: &str) -> String {
 }
 
 fn reason_body() -> Value {
-    json!({"reason": "the patient says that it did not arrive"})
+    json!({"reason": "the patient did not receive it"})
 }
 
-/// Copy number and status of each delivery of a submission.
+/// Returns the copy number and the status of each of a submission's deliveries.
 async fn states(stack: &Stack, submission: &AcceptedSubmission) -> Vec<(i32, String)> {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     all.iter().map(|one| (one.copy, one.status.to_string())).collect()
 }
 
 #[tokio::test]
-async fn repeated_resends_plan_one_copy_until_it_is_settled() {
+async fn repeated_resends_plan_only_one_copy_until_that_copy_is_settled() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     wait_completed_once(&stack, &accepted).await;
@@ -53,14 +53,18 @@ async fn repeated_resends_plan_one_copy_until_it_is_settled() {
     assert_eq!(both.len(), 2);
     assert_eq!(both[1].message_id, Some(format!("{copy}@diagflow.example")));
     assert_eq!(both[0].text, both[1].text);
-    eventually("its workflow to close", || async {
+    eventually("the copy's workflow to close", || async {
         let id = DeliveryRef::new(&copy).workflow_id();
         let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Completed'");
         temporal_cli::search(&query).await.pop()
     })
     .await;
     let third = staff.post(&path(&accepted, &original), &reason_body()).await;
-    assert_eq!(outcome(third).await, (202, "planned".to_owned()), "the first copy is settled");
+    assert_eq!(
+        outcome(third).await,
+        (202, "planned".to_owned()),
+        "a second copy must be planned once the first copy is settled"
+    );
     stack.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Staff retry one submission or many.
+//! Tests in which staff retry one or many submissions.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, Role};
@@ -18,7 +18,7 @@ fn reason_body() -> Value {
     json!({"reason": "LoopAI was down"})
 }
 
-/// Waits until this many e-mails are sent and none is pending.
+/// Waits until `count` e-mails have been sent and none is pending.
 async fn wait_until_sent(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -71,7 +71,7 @@ async fn a_failed_submission_is_retried_once_despite_repeated_requests() {
     assert_eq!(
         stack.database.texts(results).await,
         ["success", "in_progress"],
-        "each call has an entry"
+        "each call must have an audit entry"
     );
     stack.stop().await;
 }
@@ -90,7 +90,7 @@ async fn timed_out_and_cancelled_submissions_can_be_retried() {
             assert_eq!(staff.post(&cancel, &reason_body()).await.status(), 202);
         }
         wait_ended_once(&stack, &accepted, end).await;
-        // The new run gets a long deadline.
+        // The API restarts with a long deadline so that the new run does not time out.
         stack.api.take().expect("running").stop().await;
         stack.set("DIAGNOSIS_DEADLINE_SECONDS", "600");
         stack.start_api().await;
@@ -111,7 +111,11 @@ async fn timed_out_and_cancelled_submissions_can_be_retried() {
         let runs = history["runs"].as_array().expect("runs");
         let runs: Vec<_> = runs.iter().map(|run| (&run["number"], &run["status"])).collect();
         let (newest, first) = ((json!(2), json!("Completed")), (json!(1), json!(end.run)));
-        assert_eq!(runs, [(&newest.0, &newest.1), (&first.0, &first.1)], "newest first");
+        assert_eq!(
+            runs,
+            [(&newest.0, &newest.1), (&first.0, &first.1)],
+            "the runs must be listed newest first"
+        );
         stack.stop().await;
     }
 }
@@ -124,9 +128,9 @@ async fn only_staff_can_repeat_a_completed_diagnosis() {
 
     history::reset(&stack, &accepted).await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
-    assert_eq!(executions(&stack, &accepted).len(), 1, "a reset sends no request");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "the reset sent a request to LoopAI");
     let history = ["received", "diagnosing", "completed", "result_ready", "mail_sent"];
-    assert_eq!(steps(&stack, &accepted).await, history, "a reset changes nothing");
+    assert_eq!(steps(&stack, &accepted).await, history, "the reset changed the submission");
     assert_eq!(stack.database.count_rows("results").await, 1);
     assert_eq!(mails(&stack, &accepted).len(), 1);
 
@@ -136,7 +140,7 @@ async fn only_staff_can_repeat_a_completed_diagnosis() {
     wait_until_sent(&stack, &accepted, 2).await;
     stack.wait_for_status(&accepted, "completed").await;
     assert_eq!(executions(&stack, &accepted).len(), 2);
-    assert_eq!(stack.database.count_rows("results").await, 2, "each run has its own result");
+    assert_eq!(stack.database.count_rows("results").await, 2, "each run must have its own result");
     stack.database.execute("UPDATE submissions SET deleted_at = NOW(6)").await;
     let response = staff.post(&path(&accepted), &reason_body()).await;
     assert_eq!(refusal(response).await, (404, "not_found".to_owned()));
@@ -161,7 +165,11 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     let response = staff.post(&path(&accepted), &reason_body()).await;
     assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
-    assert_eq!(all[0].error_code.as_deref(), Some("superseded"), "superseded at once: {all:?}");
+    assert_eq!(
+        all[0].error_code.as_deref(),
+        Some("superseded"),
+        "the old e-mail was not superseded: {all:?}"
+    );
 
     stack.wait_for_status(&accepted, "completed").await;
     let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
@@ -188,7 +196,7 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     stack.stop().await;
 }
 
-/// Requests a bulk retry; returns the status and the body of the response.
+/// Requests a bulk retry. Returns the status and the body of the response.
 async fn bulk_retry(staff: &Staff, body: &Value) -> (u16, Value) {
     let response = staff.post("/api/admin/submissions/retry", body).await;
     let status = response.status().as_u16();
@@ -277,7 +285,7 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     assert_eq!(
         bulk_retry(&staff, &json!({"reason": reason})).await.0,
         400,
-        "the expected count is required"
+        "a bulk retry without the expected count was accepted"
     );
 
     let (status, done) = bulk_retry(&staff, &json!({"reason": reason, "expected": 3})).await;

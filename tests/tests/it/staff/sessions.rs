@@ -1,4 +1,4 @@
-//! Signing in and out, refreshing, and ending sessions.
+//! Tests of signing in, signing out, and refreshing and ending sessions.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -38,7 +38,11 @@ async fn an_ended_session_is_rejected_on_every_replica() {
     let again =
         staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("a response");
     assert_eq!(refusal(again).await, ended());
-    assert_eq!(refusal(staff.at_api(&client).get(VALIDATE).await).await, ended(), "everywhere");
+    assert_eq!(
+        refusal(staff.at_api(&client).get(VALIDATE).await).await,
+        ended(),
+        "the ended session is still valid on the replica"
+    );
     let lines = stack
         .database
         .texts(
@@ -93,12 +97,15 @@ async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
 
     assert_eq!(second["session_id"], staff.session["session_id"]);
     assert_ne!(second["refresh_token"], *first);
-    assert_eq!(second["refresh_token"], repeated["refresh_token"], "the same response");
+    assert_eq!(
+        second["refresh_token"], repeated["refresh_token"],
+        "a repeated refresh returned another token"
+    );
     let mut refreshed = staff.clone();
     refreshed.access_token = second["access_token"].as_str().expect("a token").to_owned();
     assert_eq!(refreshed.get(VALIDATE).await.status(), 200);
 
-    // Simulate that the grace period of ten seconds has ended.
+    // The test moves the refresh time into the past so that the ten-second grace period has ended.
     stack
         .database
         .execute("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
@@ -136,7 +143,7 @@ async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
     let third = body(refresh(&stack, &second["refresh_token"]).await).await;
 
     let text = first.as_str().expect("a token");
-    // Change the encrypted part, and keep valid base64.
+    // The forged token is still valid base64, but its encrypted part has been changed.
     let (head, tail) = text.split_at(text.len() - 20);
     let (middle, end) = tail.split_at(16);
     let forged = format!("{head}{}{end}", middle.chars().rev().collect::<String>());
@@ -144,9 +151,13 @@ async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
         let response = refusal(refresh(&stack, &wrong).await).await;
         assert_eq!(response, (401, "token_invalid".to_owned()), "{wrong}");
     }
-    assert_eq!(staff.get(VALIDATE).await.status(), 200, "no session has ended");
+    assert_eq!(staff.get(VALIDATE).await.status(), 200, "a forged token ended the session");
 
-    assert_eq!(refusal(refresh(&stack, first).await).await, ended(), "reused after two rotations");
+    assert_eq!(
+        refusal(refresh(&stack, first).await).await,
+        ended(),
+        "a token was accepted after two later refreshes"
+    );
     assert_eq!(refusal(refresh(&stack, &third["refresh_token"]).await).await, ended());
     assert_eq!(refusal(staff.get(VALIDATE).await).await, ended());
     stack.stop().await;
@@ -166,7 +177,10 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
     })
     .await;
     let lifetime = started.elapsed();
-    assert!(lifetime >= Duration::from_millis(4900), "expired early: {lifetime:?}");
+    assert!(
+        lifetime >= Duration::from_millis(4900),
+        "the session expired early, after {lifetime:?}"
+    );
 
     let unused = Staff::with_role(&stack, Role::Operator).await;
     let session = unused.session["session_id"].as_str().expect("an id");
@@ -181,7 +195,10 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
     })
     .await;
     assert_eq!(refusal(unused.get(VALIDATE).await).await, ended());
-    assert!(is("expires_at > UTC_TIMESTAMP(6)").await, "it has not reached its maximum age");
+    assert!(
+        is("expires_at > UTC_TIMESTAMP(6)").await,
+        "the session ended because of its age instead of its idle time"
+    );
     stack.stop().await;
 }
 
@@ -210,7 +227,11 @@ async fn users_list_and_end_only_their_own_sessions() {
     assert_eq!(other.get(VALIDATE).await.status(), 200);
     assert_eq!(one.delete(&path(&two)).await.status(), 204);
     assert_eq!(refusal(two.get(VALIDATE).await).await, ended());
-    assert_eq!(refusal(one.delete(&path(&two)).await).await, not_found, "it has ended");
+    assert_eq!(
+        refusal(one.delete(&path(&two)).await).await,
+        not_found,
+        "an ended session was found"
+    );
 
     assert_eq!(body(one.delete(SESSIONS).await).await["ended"], 1);
     assert_eq!(refusal(three.get(VALIDATE).await).await, ended());
@@ -236,7 +257,11 @@ async fn admins_list_and_end_any_session() {
     {
         assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
     }
-    assert_eq!(admin.delete(&of_admin).await.status(), 404, "the session of another account");
+    assert_eq!(
+        admin.delete(&of_admin).await.status(),
+        404,
+        "a session was found under the path of another account"
+    );
 
     assert_eq!(admin.delete(&session).await.status(), 204);
     assert_eq!(refusal(one.get(VALIDATE).await).await, ended());
@@ -279,7 +304,7 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
 
     stack.start_api().await;
 
-    let left = eventually("a sweep", || async {
+    let left = eventually("a sweep to remove old sessions", || async {
         let left = stack.database.texts("SELECT id FROM sessions ORDER BY id").await;
         (left.len() < rows.len()).then_some(left)
     })
@@ -291,7 +316,7 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
         "still active",
     ];
     assert_eq!(left, expected);
-    // Insert more rows than one statement removes.
+    // The test inserts more rows than a single statement removes.
     let copies = format!(
         "INSERT INTO sessions ({columns}) SELECT UUID(), user_id, refresh, refreshed_at, network, \
          address, user_agent, created_at, used_at, idle_after, NOW(6) - INTERVAL 31 DAY, ended_at \

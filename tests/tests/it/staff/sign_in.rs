@@ -1,5 +1,4 @@
-//! A failed sign-in does not reveal whether the account exists, neither by its response nor by its
-//! duration.
+//! Tests that neither the response to a failed sign-in nor its duration reveals whether the account exists.
 
 use diagflow_store::Role;
 use diagflow_tests::staff::{PASSWORD, create_account};
@@ -10,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const WRONG: &str = "not the password at all";
-/// Headers that differ in every response.
+/// Headers whose values are different in every response.
 const ALWAYS_NEW: [&str; 2] = ["date", "x-request-id"];
 
-/// A complete response, except for the values that differ in every response.
+/// A response without the values that are different every time, which allows tests to compare two responses.
 #[derive(Debug, PartialEq, Eq)]
 struct ComparableResponse {
     status: u16,
@@ -33,14 +32,14 @@ impl ComparableResponse {
     }
 }
 
-/// Tries to sign in; returns the response and its duration.
+/// Tries to sign in. Returns the response and the duration of the request.
 async fn sign_in(
     stack: &Stack,
     client: &reqwest::Client,
     email: &str,
     password: &str,
 ) -> (Response, Duration) {
-    // Sign-ins must not be throttled in this test.
+    // The test deletes the counts of failed attempts so that sign-ins are not throttled.
     stack.database.execute("DELETE FROM throttles").await;
     let given = json!({"email": email, "password": password});
     let call = client.post(stack.client.url("/api/v1/auth/login")).json(&given);
@@ -49,7 +48,7 @@ async fn sign_in(
     (response, started.elapsed())
 }
 
-/// An account for each reason to refuse a sign-in.
+/// Returns each reason for refusing a sign-in, with an e-mail address and a password that trigger it.
 async fn refused_accounts(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
     let (_, known) = create_account(stack, Role::Operator).await;
     let (disabled_id, disabled) = create_account(stack, Role::Operator).await;
@@ -58,7 +57,7 @@ async fn refused_accounts(stack: &Stack) -> [(&'static str, String, &'static str
         .database
         .execute(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{disabled_id}'"))
         .await;
-    // This address is as long as the others, which are random.
+    // The unknown address must be as long as the other addresses, which are random.
     let unknown = known.replace("operator-", "operatox-");
     [
         ("a wrong password", known, WRONG),
@@ -87,7 +86,7 @@ async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
         assert_eq!(response, &responses[0], "{why}");
     }
 
-    // The attempts take turns, so that other load affects all of them alike.
+    // The kinds of attempts alternate so that other load on the machine affects them all equally.
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..TRIES {
         for (why, email, password) in &who {

@@ -1,5 +1,5 @@
-//! Operator actions in Temporal, with its CLI: the database, the stream and the ledger are updated
-//! accordingly.
+//! Tests in which operators act on runs with the Temporal CLI. The database, the event stream and the ledger reflect
+//! their actions.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
@@ -16,20 +16,20 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use temporalio_client::WorkflowDescribeOptions;
 
-/// Long enough that only an operator can cause a change within a test.
+/// Poll interval in seconds, long enough that only an operator can cause a change during a test.
 const A_WEEK: &str = "604800";
 
 fn long_polls() -> StackOptions {
     StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK)
 }
 
-/// Reconciles with Temporal almost at once.
+/// Sets short intervals so that the reconciler compares the database with Temporal almost immediately.
 fn reconcile_soon(options: StackOptions) -> StackOptions {
     options.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
 }
 
 #[tokio::test]
-async fn cancel_in_temporal_cancels_the_submission() {
+async fn cancelling_a_run_in_temporal_cancels_the_submission() {
     let (stack, accepted) = Stack::with_submission(long_polls()).await;
     stack.wait_for_status(&accepted, "processing").await;
 
@@ -47,8 +47,8 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
     let run = history::workflow_handle(&stack, &accepted).await;
     let described = run.describe(WorkflowDescribeOptions::default()).await.expect("a response");
     assert_eq!(described.static_summary(), Some("Diagnosis, run 1"));
-    // The database is updated shortly before the workflow's details.
-    eventually("the run to show that it waits", || async {
+    // The status in the database changes shortly before the workflow's details do.
+    eventually("the run to show that it is waiting", || async {
         let output =
             temporal_cli::submission_workflow("metadata", &accepted, &["--output", "json"]).await;
         let details = output.split_once("\"currentDetails\": \"");
@@ -60,10 +60,10 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
 }
 
 #[tokio::test]
-async fn signal_triggers_an_immediate_poll() {
+async fn a_signal_from_an_operator_triggers_an_immediate_poll() {
     let (stack, accepted) = Stack::with_submission(long_polls()).await;
     stack.wait_for_status(&accepted, "processing").await;
-    // The test does not wait for the poll timer: the signal must cause a poll that finds the result.
+    // The poll timer fires after a week, so only the signal can cause a poll that finds the result.
     let execution = &executions(&stack, &accepted)[0].execution_id;
     stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("in progress");
 
@@ -74,7 +74,7 @@ async fn signal_triggers_an_immediate_poll() {
 }
 
 #[tokio::test]
-async fn reset_restarts_a_failed_submission_as_a_new_run() {
+async fn a_reset_restarts_a_failed_submission_as_a_new_run() {
     let (stack, accepted) =
         Stack::with_submission(StackOptions::default().scenario("fail*1")).await;
     wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
@@ -117,8 +117,8 @@ async fn completed_tasks(submission: &AcceptedSubmission) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn reset_to_a_later_point_continues_the_known_execution() {
-    // LoopAI works, but refuses five polls in a row.
+async fn a_reset_to_a_later_point_continues_the_known_execution() {
+    // LoopAI accepts the request but refuses five polls in a row.
     let options = StackOptions::default().scenario("status=403*5, delay=0s");
     let (stack, accepted) = Stack::with_submission(options).await;
     wait_ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
@@ -127,7 +127,7 @@ async fn reset_to_a_later_point_continues_the_known_execution() {
     let point = ["--event-id", after_the_request, "--reason", "a test"];
     temporal_cli::submission_workflow("reset", &accepted, &point).await;
 
-    let expected = eventually("the last events", || async {
+    let expected = eventually("all events of the new run to be stored", || async {
         let expected = steps(&stack, &accepted).await;
         expected.ends_with(&["result_ready", "mail_sent"]).then_some(expected)
     })
@@ -151,10 +151,11 @@ async fn a_terminated_run_is_detected_and_can_be_retried() {
 
     let document = stack.wait_for_status(&accepted, "failed").await;
     assert_eq!(document["error"]["code"], "run_orphaned");
-    eventually("the e-mail to the patient", || async { mails(&stack, &accepted).pop() }).await;
+    eventually("the e-mail to the patient to be sent", || async { mails(&stack, &accepted).pop() })
+        .await;
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    // The next poll is a week away, but a retry does not wait for it.
+    // A retry starts immediately, even though the terminated run's next poll was a week away.
     let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     let response = staff.post(&path, &json!({"reason": "terminated by mistake"})).await;
     assert_eq!(outcome(response).await, (202, "queued".to_owned()));
@@ -208,7 +209,7 @@ async fn an_email_whose_run_was_terminated_is_still_delivered() {
 
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
     let id = DeliveryRef::new(delivery.id).workflow_id();
-    eventually("a standalone workflow", || async {
+    eventually("a standalone delivery to start", || async {
         temporal_cli::search(&format!("WorkflowId = '{id}'")).await.pop()
     })
     .await;
@@ -228,7 +229,7 @@ async fn wait_until_delivered(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// The saved filters of the runbook: each line of its blocks marked `filter`.
+/// Returns the runbook's saved filters, which are the lines of its code blocks marked `filter`.
 fn saved_filters() -> Vec<&'static str> {
     let runbook = include_str!("../../../../docs/runbook.md");
     let blocks = runbook.split("```filter\n").skip(1);
@@ -259,7 +260,7 @@ async fn the_saved_filters_of_the_runbook_match_their_runs() {
         .await;
     }
     for filter in filters.iter().filter(|filter| !matching.contains(*filter)) {
-        // This also fails if Temporal rejects the filter.
+        // The search also fails if Temporal rejects the filter.
         assert!(!temporal_cli::search(filter).await.contains(&ours), "{filter}");
     }
     stack.stop().await;

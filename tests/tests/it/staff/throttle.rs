@@ -1,4 +1,5 @@
-//! Throttling of password guesses: it recovers, and locks nobody out for good.
+//! Tests of the throttle on password guesses. Throttling ends after some time, so it never locks a user out
+//! permanently.
 
 use diagflow_store::Role;
 use diagflow_tests::staff::{self, PASSWORD};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 const WRONG: &str = "not the password at all";
 
-/// The API behind one trusted proxy, which reports client addresses.
+/// Starts an API behind one trusted proxy so that a test can set the address of each client.
 async fn api() -> Stack {
     let options = StackOptions::default().with("TRUSTED_PROXIES", "1");
     Stack::api_only(options).await
@@ -36,7 +37,7 @@ async fn sign_in_with(
     attempt(call(stack, from, email, password, device).await).await
 }
 
-/// Signs in from a new device; returns the device's cookie.
+/// Signs in from a new device. Returns the device cookie.
 async fn device(stack: &Stack, from: &str, email: &str) -> String {
     let response = call(stack, from, email, PASSWORD, "").await;
     assert_eq!(response.status(), 200);
@@ -71,7 +72,8 @@ async fn attempt(response: reqwest::Response) -> Attempt {
     Attempt { status, code, retry_after }
 }
 
-/// The number of attempts before the account is throttled, at most 50.
+/// Guesses passwords until the account is throttled, up to 50 times. Returns the number of guesses and the last
+/// attempt.
 async fn attempts_until_blocked(stack: &Stack, from: &str, email: &str) -> (usize, Attempt) {
     for tries in 0..50 {
         let attempt = sign_in(stack, from, email, WRONG).await;
@@ -79,7 +81,7 @@ async fn attempts_until_blocked(stack: &Stack, from: &str, email: &str) -> (usiz
             return (tries, attempt);
         }
     }
-    panic!("never throttled");
+    panic!("50 guesses were not throttled");
 }
 
 fn is_blocked(attempt: &Attempt) -> bool {
@@ -92,7 +94,7 @@ async fn guesses_are_throttled_whether_the_account_exists_or_not() {
     let (_, known) = staff::create_account(&stack, Role::Operator).await;
     for email in [known.as_str(), "nobody@example.org"] {
         let (tries, refused) = attempts_until_blocked(&stack, "192.0.2.1", email).await;
-        // The first pause is one second, so on a slow machine one more attempt may pass.
+        // The first pause lasts one second, so a slow machine may allow one more attempt.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
         assert!(is_blocked(&refused), "{refused:?}");
         assert!((1..=2).contains(&refused.retry_after.expect("a pause")), "{refused:?}");
@@ -101,18 +103,21 @@ async fn guesses_are_throttled_whether_the_account_exists_or_not() {
     stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures IN (5, 6)").await;
     let before = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
     let right = sign_in(&stack, "192.0.2.2", &known, PASSWORD).await;
-    assert!(is_blocked(&right), "the right password from the same network: {right:?}");
+    assert!(
+        is_blocked(&right),
+        "the correct password was accepted from a throttled network: {right:?}"
+    );
     let after = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
-    assert_eq!(after, before, "refused attempts do not count");
+    assert_eq!(after, before, "a refused attempt was counted as a failure");
     let elsewhere = sign_in(&stack, "198.51.100.1", &known, PASSWORD).await;
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
 
     let later = "failed_at = DATE_SUB(failed_at, INTERVAL 129 SECOND)";
     stack.database.execute(&format!("UPDATE throttles SET {later}")).await;
     let right = sign_in(&stack, "192.0.2.1", &known, PASSWORD).await;
-    assert_eq!(right.status, 200, "the pause has ended: {right:?}");
+    assert_eq!(right.status, 200, "the sign-in was refused after the pause: {right:?}");
     let (tries, _) = attempts_until_blocked(&stack, "192.0.2.1", &known).await;
-    assert!((5..=6).contains(&tries), "a success resets the count: {tries}");
+    assert!((5..=6).contains(&tries), "a successful sign-in must reset the count: {tries}");
     let lines = stack
         .database
         .number(
@@ -131,12 +136,12 @@ async fn throttling_does_not_reveal_who_signed_in_from_a_shared_address() {
     assert_eq!(sign_in(&stack, home, &email, PASSWORD).await.status, 200);
     for email in [email.as_str(), "nobody@example.org"] {
         let (tries, refused) = attempts_until_blocked(&stack, home, email).await;
-        // The first pause is one second, so on a slow machine one more attempt may pass.
+        // The first pause lasts one second, so a slow machine may allow one more attempt.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
         assert!(is_blocked(&refused), "{refused:?}");
     }
 
-    // The network's pause outlasts the test even on a slow machine. The account has no failures.
+    // Even on a slow machine, the network's pause outlasts the test, and the account has no failed attempts.
     stack.database.execute("DELETE FROM throttles").await;
     assert_eq!(sign_in(&stack, home, "other@example.org", WRONG).await.status, 401);
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
@@ -150,13 +155,13 @@ async fn throttling_does_not_reveal_who_signed_in_from_a_shared_address() {
         assert!((waits[1]..=waits[1] + between).contains(&waits[0]), "{number}: {waits:?}");
         if number == 3 {
             let right = sign_in(&stack, home, &email, PASSWORD).await;
-            assert_eq!(right.status, 200, "known users still get in: {right:?}");
+            assert_eq!(right.status, 200, "a known user cannot sign in: {right:?}");
         }
     }
     let own = "failures BETWEEN 1 AND 20";
     stack.database.execute(&format!("UPDATE throttles SET failures = 12 WHERE {own}")).await;
     let right = sign_in(&stack, home, &email, PASSWORD).await;
-    assert!(is_blocked(&right), "guesses from there are throttled too: {right:?}");
+    assert!(is_blocked(&right), "guesses from the known address are not throttled: {right:?}");
     stack.stop().await;
 }
 
@@ -179,10 +184,10 @@ async fn concurrent_guesses_are_throttled() {
     let statuses =
         responses.into_iter().map(|response| response.expect("a response").status().as_u16());
     let (attempt, refused): (Vec<u16>, Vec<u16>) = statuses.partition(|status| *status == 401);
-    // The pauses are 1, 2, 4 … seconds, so on a slow machine one more attempt may pass after each.
+    // The pauses last 1, 2, 4 … seconds, so a slow machine may allow one more attempt after each pause.
     assert!(
         (5..=5 + pauses).contains(&attempt.len()),
-        "{} attempts with {pauses} pauses",
+        "{} attempts were allowed with {pauses} pauses",
         attempt.len()
     );
     assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
@@ -199,7 +204,7 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
         let attempt = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
         assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
     }
-    // There is no pause so far. Simulate five more failures, which cause one.
+    // Twenty failed sign-ins do not cause a pause, but five more do.
     stack.database.execute("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
 
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
@@ -208,8 +213,11 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
     assert!(is_blocked(&elsewhere), "{elsewhere:?}");
     assert_eq!(at_home.status, 200, "{at_home:?}");
     let wrong = sign_in(&stack, "203.0.113.99", &email, WRONG).await;
-    assert!(is_blocked(&wrong), "the refusal does not reveal that the account exists: {wrong:?}");
-    // The pause for other networks is at most a minute, whatever the number of failures.
+    assert!(
+        is_blocked(&wrong),
+        "the response to a wrong password reveals that the account exists: {wrong:?}"
+    );
+    // Other networks wait for a minute at most, regardless of the number of failures.
     stack.database.execute("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
     let wait = elsewhere.retry_after.expect("a pause");
@@ -231,16 +239,26 @@ async fn attacks_from_the_same_network_do_not_lock_out_a_known_device_or_address
     }
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
 
-    assert!(is_blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the attacker");
-    assert!(is_blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await), "a new user");
+    assert!(
+        is_blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await),
+        "the attacker's network is not throttled"
+    );
+    assert!(
+        is_blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await),
+        "a user who is new to the network is not throttled"
+    );
     let with = async |device: &str, from: &str, email: &str| {
         sign_in_with(&stack, device, from, email, PASSWORD).await
     };
-    assert_eq!(with(&device, "203.0.113.60", &email).await.status, 200, "a device");
+    assert_eq!(
+        with(&device, "203.0.113.60", &email).await.status,
+        200,
+        "a known device is throttled"
+    );
     assert_eq!(
         sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status,
         200,
-        "a known address"
+        "a known address is throttled"
     );
     let forged = device.replace("device=", "device=A");
     for (device, email) in [(&forged, &email), (&device, &other)] {
@@ -261,18 +279,33 @@ async fn guesses_from_a_known_device_are_counted_separately_and_throttled() {
     for _ in 0..5 {
         assert_eq!(from_afar(WRONG).await.status, 401);
     }
-    assert_eq!(stack.database.texts(failures).await, ["5"], "counted for the device only");
+    assert_eq!(
+        stack.database.texts(failures).await,
+        ["5"],
+        "the failures must be counted for the device only"
+    );
     stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures = 5").await;
-    assert_eq!(from_afar(WRONG).await.status, 401, "as for an unknown client");
+    assert_eq!(
+        from_afar(WRONG).await.status,
+        401,
+        "the throttled device must be treated as an unknown client"
+    );
     assert_eq!(stack.database.texts(failures).await, ["1", "1", "1", "12"]);
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
-    assert!(is_blocked(&from_afar(PASSWORD).await), "as for an unknown client");
+    assert!(
+        is_blocked(&from_afar(PASSWORD).await),
+        "the throttled device must be treated as an unknown client"
+    );
 
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 16 MINUTE)";
     stack.database.execute(&format!("UPDATE throttles SET {quiet}")).await;
-    assert_eq!(from_afar(PASSWORD).await.status, 200, "it recovers");
+    assert_eq!(
+        from_afar(PASSWORD).await.status,
+        200,
+        "the device is still throttled after a pause"
+    );
     let left = stack.database.texts(failures).await;
-    assert_eq!(left, ["1000"; 4], "a success resets the device's own count");
+    assert_eq!(left, ["1000"; 4], "a successful sign-in must reset only the count of the device");
     stack.stop().await;
 }
 
@@ -292,12 +325,12 @@ async fn a_network_that_guesses_at_many_accounts_is_throttled_and_recovers() {
     stack.database.execute(&format!("UPDATE throttles SET failures = 160 WHERE {network}")).await;
     let longest = sign_in(&stack, "192.0.2.1", &email, PASSWORD).await.retry_after;
     assert!(longest.is_some_and(|wait| (880..=900).contains(&wait)), "{longest:?}");
-    // 46 minutes without a failure halve the count three times.
+    // The count is halved three times in 46 minutes without a failure.
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
     stack.database.execute(&format!("UPDATE throttles SET {quiet} WHERE {network}")).await;
     assert_eq!(sign_in(&stack, "192.0.2.1", "another@example.org", WRONG).await.status, 401);
     let healed = stack.database.number("SELECT MAX(failures) FROM throttles").await;
-    assert_eq!(healed, 21, "160, halved three times, plus one");
+    assert_eq!(healed, 21, "the count must be 160 halved three times, plus one");
 
     stack
         .database
@@ -332,7 +365,11 @@ async fn a_successful_sign_in_does_not_change_the_network_throttle() {
         let from = format!("192.0.2.{host}");
         assert_eq!(sign_in(&stack, &from, &email, PASSWORD).await.status, 200);
     }
-    assert_eq!(stack.database.texts(network).await, before, "only time reduces the count");
+    assert_eq!(
+        stack.database.texts(network).await,
+        before,
+        "a successful sign-in changed the count of the network"
+    );
     stack.stop().await;
 }
 

@@ -1,4 +1,5 @@
-//! Updates by staff: a corrected address, a note and an assignee, without lost updates.
+//! Tests in which staff correct a submission's e-mail address and change its note and assignee without overwriting each
+//! other's changes.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Action, Role, SubmissionId};
@@ -6,6 +7,7 @@ use diagflow_tests::assertions::{delivery, mails, wait_completed_once};
 use diagflow_tests::responses::{body, header, members, refusal};
 use diagflow_tests::staff::create_account;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, photos, seeding};
+use futures::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ async fn patch(staff: &Staff, path: &str, etag: &str, body: &Value) -> Response 
     call.json(body).send().await.expect("a response")
 }
 
-/// The current `ETag` of a submission.
+/// Returns a submission's current `ETag`.
 async fn etag(staff: &Staff, path: &str) -> String {
     header(&staff.get(path).await, "etag")
 }
@@ -54,13 +56,17 @@ async fn an_update_does_not_overwrite_the_changes_of_others() {
     let applied = body(applied).await;
     assert_eq!(refusal(refused).await, (412, "precondition_failed".to_owned()));
 
-    // The progress of the submission does not concern its note.
+    // The `ETag` does not change when the submission completes.
     seeding::complete(&stack.store, run).await;
     assert_eq!(etag(&staff, &path).await, second);
     let data = body(staff.get(&path).await).await["data"].clone();
     assert_eq!((&data["note"], &data["email"]), (&applied["note"], &"ana@example.org".into()));
     let unchanged = patch(&staff, &path, &second, &json!({"note": applied["note"]})).await;
-    assert_eq!(header(&unchanged, "etag"), second, "nothing was changed");
+    assert_eq!(
+        header(&unchanged, "etag"),
+        second,
+        "an update that changed nothing must not change the `ETag`"
+    );
     let removed = body(patch(&staff, &path, "*", &json!({"note": null})).await).await;
     assert!(removed["note"].is_null(), "{removed}");
 
@@ -74,7 +80,25 @@ async fn an_update_does_not_overwrite_the_changes_of_others() {
     stack.stop().await;
 }
 
-/// Result and details of the audit entries of all updates of a submission.
+#[tokio::test]
+async fn an_update_with_a_wildcard_succeeds_despite_concurrent_updates() {
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let path = path(seeded(&stack).await);
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+
+    let notes: Vec<_> = (0..20).map(|number| json!({"note": format!("note {number}")})).collect();
+    let updates = join_all(notes.iter().map(|note| patch(&staff, &path, "*", note))).await;
+
+    let statuses: Vec<_> = updates.iter().map(|update| update.status().as_u16()).collect();
+    assert_eq!(statuses, [200; 20], "`*` must overwrite other changes");
+    let mut etags: Vec<_> = updates.iter().map(|update| header(update, "etag")).collect();
+    etags.sort();
+    etags.dedup();
+    assert_eq!(etags.len(), 20, "each update must have a separate revision: {etags:?}");
+    stack.stop().await;
+}
+
+/// Returns the result and the details of each audit entry about an update to a submission.
 async fn audit_entries(stack: &Stack, id: SubmissionId) -> Vec<(String, Value)> {
     let query = format!(
         "SELECT CONCAT_WS(' ', result, details) FROM audit \
@@ -163,14 +187,20 @@ async fn correcting_an_address_needs_a_permission_and_a_reason() {
         (&corrected["email"], &corrected["original_email"]),
         (&NEW.into(), &"ana@exmaple.org".into())
     );
-    assert!(corrected["resend"].is_null(), "no e-mail is due yet: {corrected}");
+    assert!(
+        corrected["resend"].is_null(),
+        "an e-mail was resent even though none is due: {corrected}"
+    );
     let listed = body(operator.get(&format!("/api/admin/submissions?email={NEW}")).await).await;
     assert_eq!(listed["pagination"]["total"], 1);
     let again = json!({"email": "ana@exmaple.net", "reason": "another mistake"});
     let again = body(patch(&operator, &path, "*", &again).await).await;
-    assert_eq!(again["original_email"], "ana@exmaple.org", "what the patient entered");
+    assert_eq!(
+        again["original_email"], "ana@exmaple.org",
+        "the original address must be the one that the patient entered"
+    );
 
-    // The audit log never contains a complete address of a patient.
+    // The audit log contains patients' addresses only in shortened form.
     let details = json!({
         "fields": ["email"], "reason": "the patient called", "resend": true,
         "email": {"from": "a…@exmaple.org", "to": "a…@example.org"},

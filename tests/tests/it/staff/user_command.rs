@@ -1,4 +1,4 @@
-//! `diagflow user`, which creates the first admin.
+//! Tests of the command `diagflow user`, which creates the first admin.
 
 use crate::command_line::Exit;
 use diagflow_tests::database::Database;
@@ -23,11 +23,11 @@ fn command(database: &Database, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `diagflow user` with this standard input.
+/// Runs `diagflow user` with `input` as its standard input.
 async fn user(database: &Database, arguments: &[&str], input: &str) -> Exit {
     let mut child = command(database, arguments).spawn().expect("started");
     let mut stdin = child.stdin.take().expect("a standard input");
-    // A process that does not read its input may have exited already.
+    // A write error is ignored, because the command may exit without reading its input.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = timeout(LIMIT, child.wait_with_output()).await;
@@ -63,7 +63,10 @@ async fn the_first_admin_is_created_and_signs_in() {
         "{without_terminal:?}"
     );
     let program = ["create", "--email", "bot@example.org", "--name", "Bot", "--role", "service"];
-    assert!(user(database, &program, "").await.success, "without a password");
+    assert!(
+        user(database, &program, "").await.success,
+        "creating a service account without a password failed"
+    );
 
     let list = user(database, &["list"], "").await;
     assert_eq!(list.stdout.lines().count(), 2, "{list:?}");
@@ -120,7 +123,7 @@ async fn a_typed_password_is_requested_twice_and_never_echoed() {
         let status = timeout(LIMIT, child.wait()).await.expect("an exit").expect("runs");
         assert_eq!(status.success(), success);
         let mut seen = [0; 256];
-        // The terminal's output. Reading fails if there is none, because the other end is closed.
+        // If the command printed nothing to the terminal, reading fails because the other end is closed.
         let seen = keyboard.read(&mut seen).map(|count| seen[..count].to_vec()).unwrap_or_default();
         let seen = String::from_utf8_lossy(&seen);
         assert!(!seen.contains("horse") && !seen.contains("something"), "{seen}");

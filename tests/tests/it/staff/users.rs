@@ -1,4 +1,4 @@
-//! Accounts: created, listed, changed and disabled; one admin always remains.
+//! Tests in which admins create, list, change and disable accounts. The last admin cannot be removed.
 
 use diagflow_store::{Action, Role, UserChange, UserChangeOutcome, UserId};
 use diagflow_tests::responses::refusal;
@@ -190,15 +190,19 @@ async fn accounts_are_listed_by_page_search_and_filter() {
     let newest_first: Vec<String> = created.iter().rev().cloned().collect();
     assert_eq!([first, second, third].concat(), newest_first);
     assert_eq!(found("search=n%C3%BAmero%203").await, (vec![created[3].clone()], 1));
-    assert_eq!(found("search=100%25").await.1, 7, "`%` is not a wildcard");
-    assert_eq!(found("search=person%25").await.1, 0, "`%` is not a wildcard");
+    assert_eq!(
+        found("search=100%25").await.1,
+        7,
+        "the search must match the character `%` in names"
+    );
+    assert_eq!(found("search=person%25").await.1, 0, "the search treats `%` as a wildcard");
     assert_eq!(found("search=person_").await.1, 7);
     assert_eq!(found("search=personX").await.1, 0);
     assert_eq!(found("role=clinician").await.1, 4);
     assert_eq!(found("role=clinician&disabled=false").await.1, 3);
     assert_eq!(found("disabled=true").await, (vec![created[0].clone()], 1));
     assert_eq!(found("").await.1, 8);
-    assert_eq!(found("role=&page=").await.1, 8, "empty form fields are ignored");
+    assert_eq!(found("role=&page=").await.1, 8, "empty query parameters must be ignored");
     let wrong = "role=king&page=0&per_page=101&disabled=maybe&page=2&q=a";
     let refused = admin.get(&format!("{USERS}?{wrong}")).await;
     let refused = body(refused, 400).await;
@@ -247,7 +251,7 @@ async fn an_account_change_applies_to_open_sessions_at_once() {
     assert_eq!(refusal(disabled_user.get("/api/v1/auth/validate").await).await, ended);
     body(admin.put(&path(disabled_user.id), &json!({"enabled": true})).await, 200).await;
     let still = refusal(disabled_user.get("/api/v1/auth/validate").await).await;
-    assert_eq!(still, ended, "enabled again, but old sessions stay closed");
+    assert_eq!(still, ended, "an old session became valid again when the account was re-enabled");
     replica.stop().await;
     stack.stop().await;
 }
@@ -266,9 +270,13 @@ async fn the_last_admin_cannot_be_removed() {
 
     let second = Staff::with_role(&stack, Role::Admin).await;
     assert_eq!(admin.delete(&path(second.id)).await.status(), 200);
-    assert_eq!(refusal(admin.delete(&me).await).await, refused, "a disabled admin does not count");
+    assert_eq!(
+        refusal(admin.delete(&me).await).await,
+        refused,
+        "a disabled admin was counted as a remaining admin"
+    );
     body(admin.put(&path(second.id), &json!({"enabled": true})).await, 200).await;
-    assert_eq!(admin.delete(&me).await.status(), 200, "one of two admins");
+    assert_eq!(admin.delete(&me).await.status(), 200, "one of two admins could not be disabled");
     let refusals =
         stack.database.number("SELECT COUNT(*) FROM audit WHERE result = 'last_admin'").await;
     assert_eq!(refusals, 4);

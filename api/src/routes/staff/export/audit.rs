@@ -1,13 +1,13 @@
-//! Writes two audit entries for an export: one before anything is sent, and one at its end. If the second is missing,
-//! the process stopped during the export.
+//! Writes two audit entries for each export: one before any data is sent, and one when the export ends. If the second
+//! entry is missing, the process stopped during the export.
 
 use diagflow_store::{INTERRUPTED, NewAuditEntry, STARTED, Store, StoreResult};
 
-/// If it is dropped before [`ExportAudit::finish`], the export is recorded as interrupted.
+/// Records the export as interrupted if dropped before [`ExportAudit::finish`] is called.
 pub(super) struct ExportAudit {
     store: Store,
     entry: NewAuditEntry,
-    /// Submissions sent so far.
+    /// Number of submissions sent so far.
     rows: usize,
     has_ended: bool,
 }
@@ -42,7 +42,7 @@ impl Drop for ExportAudit {
         let (store, entry) = (self.store.clone(), self.end_entry().with_result(INTERRUPTED));
         runtime.spawn(async move {
             if let Err(error) = store.append_audit_entry(&entry).await {
-                tracing::error!(error = error.kind(), "cannot audit the end of an export");
+                tracing::error!(error = error.kind(), "cannot record the end of an export");
             }
         });
     }

@@ -1,7 +1,7 @@
 //! Exports submissions as a CSV or JSON Lines file.
 //!
-//! The file is read and sent in chunks, so the memory does not depend on the size of the export. An error aborts the
-//! connection, and so does the loss of the permission, because a truncated file must not look complete.
+//! Data is read and sent in chunks, so memory usage does not depend on the size of the export. If an error occurs or
+//! the caller loses the permission, the connection is aborted, because a truncated file must not look complete.
 
 mod audit;
 mod reader;
@@ -39,7 +39,7 @@ pub(crate) struct ExportRequest {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters of `ExportRequest`")]
 pub(crate) struct FormatQuery {
-    /// `csv` (default), or `jsonl`: one JSON object per line.
+    /// File format: `csv` (default), or `jsonl` for one JSON object per line.
     #[param(example = "csv")]
     format: Option<String>,
 }
@@ -60,15 +60,16 @@ impl FromParameters for ExportRequest {
 
 /// Export submissions
 ///
-/// Returns all submissions that match the filter, newest first. Comments and results require the permission
-/// `clinical:read`. In CSV, a cell that a spreadsheet would read as a formula starts with an apostrophe. If an error
-/// occurs or the caller loses the permission, the connection is aborted, and the file is incomplete.
+/// Returns all submissions that match the filter, newest first. Comments and results are included only for callers with
+/// the `clinical:read` permission. In a CSV file, cells that a spreadsheet would interpret as formulas are prefixed
+/// with an apostrophe. If an error occurs or the caller loses the permission, the connection is aborted and the file
+/// remains incomplete.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/export",
     tag = "staff",
     responses(
-        (status = 200, description = "The file.", content(
+        (status = 200, description = "The exported file.", content(
             (String = "text/csv"),
             (String = "application/jsonl"),
         )),
@@ -87,11 +88,11 @@ pub(crate) async fn export_submissions(
     let entry = entry.with("format", format.extension()).with("clinical", clinical);
 
     let store = state.app.store.clone();
-    filter::check_comment_search(&state, &caller, &filter, &entry).await?;
+    filter::check_filter(&state, &caller, &filter, &entry).await?;
     let idle = state.app.settings.session_idle;
     let mut reader =
         ExportReader::new(store.clone(), caller.auth_method, idle, filter, format, clinical);
-    // The first chunk is read before the response starts, so that an error can still be reported.
+    // The first chunk is read before the response starts, so that an early failure can still produce an error response.
     let first = reader.read().await?;
     let audit = ExportAudit::start(store, entry).await?;
     let name =
@@ -104,7 +105,7 @@ pub(crate) async fn export_submissions(
     Ok((headers, Body::from_stream(file(reader, first, audit))).into_response())
 }
 
-/// The chunks of the file. An error aborts the connection.
+/// Streams the file in chunks. An error aborts the connection.
 fn file(
     mut reader: ExportReader,
     first: Chunk,
@@ -120,17 +121,17 @@ fn file(
             }
             (reader, chunk) = next(reader).await?;
         }
-        // Runs in its own task, like each query.
+        // The query runs in a separate task so that it is not dropped if the client disconnects.
         let done = tokio::spawn(audit.finish().in_current_span()).await.map_err(io::Error::other)?;
         done.map_err(|error| {
-            tracing::error!(error = error.kind(), "cannot audit the end of an export");
+            tracing::error!(error = error.kind(), "cannot record the end of an export");
             io::Error::other("export interrupted")
         })?;
     }
 }
 
-/// Reads in its own task: the client may disconnect at any moment, and dropping a query in progress closes its database
-/// connection.
+/// Reads the next chunk in a separate task. Otherwise, a client that disconnects would cause the query in progress to
+/// be dropped and its database connection to be closed.
 async fn next(mut reader: ExportReader) -> Result<(ExportReader, Chunk), io::Error> {
     let read = async move {
         let chunk = reader.next().await;

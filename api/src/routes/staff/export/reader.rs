@@ -1,9 +1,11 @@
-//! Reads an export in chunks of limited size, regardless of the number of submissions and the size of their results.
+//! Reads an export in chunks of limited size, regardless of how many submissions it contains and how large their
+//! results are.
 
-use crate::auth::caller::AuthMethod;
+use crate::auth::auth_method::AuthMethod;
+use crate::auth::permission_polls::has_permissions;
 use crate::auth::permissions::Permission;
-use crate::auth::watch::has_permissions;
 use crate::listing::export_format::{ExportFormat, ExportRow};
+use crate::listing::page::runs;
 use bytes::Bytes;
 use diagflow_store::{
     Page, PagePosition, Sort, SortBy, SortKey, Store, StoreError, StoreResult, SubmissionFilter,
@@ -12,19 +14,21 @@ use diagflow_store::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Submissions per query without medical information: about 100 KiB, or 2 MiB if all have long notes.
+/// Number of submissions read per query without medical information. They take up about 100 KiB of memory, or 2 MiB if
+/// all of them have long notes.
 const LOOKUP_ROWS: usize = 500;
-/// Fewer submissions per query with medical information, because the database reads each result to return its size.
+/// Number of submissions read per query with medical information. The number is smaller because the database has to
+/// read each result to determine its size.
 const CLINICAL_LOOKUP_ROWS: usize = 50;
-/// Limit for the medical texts of a chunk. A single submission may exceed it, because a result can have 5 MiB
-/// (`activities/src/loopai/client.rs`).
+/// Maximum total size of the medical texts in a chunk. A single submission may exceed the limit, because a result can
+/// be up to 5 MiB (`activities/src/loopai/client.rs`).
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExportError {
     #[error("{}", .0.kind())]
     Store(#[from] StoreError),
-    #[error("the caller no longer has the permission")]
+    #[error("the caller no longer has the required permissions")]
     Forbidden,
 }
 
@@ -35,9 +39,9 @@ pub(super) struct ExportReader {
     filter: SubmissionFilter,
     format: ExportFormat,
     clinical: bool,
-    /// Start of the next query; `None` after the last one.
+    /// Start position of the next query. `None` after the last query.
     next: Option<PagePosition>,
-    /// Rows that were read but not sent yet.
+    /// Rows that have been read but not sent yet.
     pending: VecDeque<PendingRow>,
     is_first: bool,
 }
@@ -70,7 +74,7 @@ impl ExportReader {
         self.next.is_some() || !self.pending.is_empty()
     }
 
-    /// Returns the next chunk if the caller still has the permission.
+    /// Returns the next chunk if the caller still has the required permissions.
     pub(super) async fn next(&mut self) -> Result<Chunk, ExportError> {
         if let AuthMethod::Session(session) = self.auth_method {
             // An export in progress keeps its session alive.
@@ -85,20 +89,25 @@ impl ExportReader {
         }
     }
 
-    /// Returns the next chunk without checking the permission again.
+    /// Returns the next chunk without checking the permissions again.
     pub(super) async fn read(&mut self) -> StoreResult<Chunk> {
         if self.pending.is_empty() {
             self.look_up().await?;
         }
-        let rows = self.take_fitting();
+        let mut rows = self.take_fitting();
         let mut clinical = match self.clinical {
             true => self.store.clinical_data(&ids(&rows)).await?,
             false => Default::default(),
         };
+        let mut email_states = self.store.email_states(&runs(&rows)).await?;
+        // A submission may have been erased since its row was read.
+        let erased = self.store.erased_among(&ids(&rows)).await?;
+        rows.retain(|row| row.erased_at.is_some() || !erased.contains(&row.id));
         let count = rows.len();
         let rows = rows.into_iter().map(|row| {
             let clinical = clinical.remove(&row.id);
-            ExportRow::of(row, clinical)
+            let email_state = email_states.remove(&row.id);
+            ExportRow::of(row, email_state, clinical)
         });
         let bytes = self.format.encode(rows, self.is_first, self.clinical);
         self.is_first = false;
