@@ -1,4 +1,5 @@
-//! Runs rows of the fault table and prints the results. `cargo xtask faults` starts the servers and runs it.
+//! Runs rows of the fault table and prints the results. Use `cargo xtask faults` to run this program with the servers
+//! it needs.
 
 use clap::Parser;
 use diagflow_tests::faults::{self, Invariant, ROWS, Row, RowOutcome};
@@ -6,21 +7,21 @@ use futures::StreamExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Rows spend most of their time waiting.
+/// Number of rows to run concurrently. Several rows can run at once because they mostly wait.
 const CONCURRENT_ROWS: usize = 3;
-/// A table that takes longer would not be run before every change.
+/// Time limit for the whole table, short enough to run the table before every change.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Runs the fault table
+/// Run the fault table
 #[derive(Parser)]
 struct Options {
     /// Numbers of the rows to run [default: all]
     #[arg(conflicts_with = "soak")]
     rows: Vec<u8>,
-    /// Run patients, staff and random faults together for this many minutes, instead of the table
+    /// Run simulated patients and staff with random faults for this many minutes, instead of the table
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
-    /// Seed of the random choices [default: a random one, which is printed]
+    /// Seed for random choices [default: a random seed, which is printed]
     #[arg(long, value_name = "N", requires = "soak")]
     seed: Option<u64>,
 }
@@ -73,7 +74,7 @@ impl Totals {
             println!("failed: {failed:?}");
         }
         if took > LIMIT {
-            println!("too long: the limit is {} minutes", LIMIT.as_secs() / 60);
+            println!("The run exceeded the limit of {} minutes.", LIMIT.as_secs() / 60);
         }
         if failed.is_empty() && took <= LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

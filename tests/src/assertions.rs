@@ -1,4 +1,4 @@
-//! Assertions about finished submissions, checked through HTTP, MySQL, LoopAI's log, the mail server and Temporal.
+//! Assertions about finished submissions, based on HTTP, MySQL, LoopAI's log, the mail server and Temporal.
 
 use crate::client::AcceptedSubmission;
 use crate::history;
@@ -12,15 +12,15 @@ use std::sync::Arc;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-/// How a run without a result ends.
+/// The expected end of a run that produced no result.
 #[derive(Debug, Clone, Copy)]
 pub struct UnsuccessfulEnd<'a> {
     pub status: &'static str,
-    /// The error code in MySQL, in Temporal and in the API's response.
+    /// Error code in MySQL, Temporal and the API response.
     pub code: &'a str,
-    /// The status of the workflow in Temporal.
+    /// Status of the workflow in Temporal.
     pub run: &'static str,
-    /// The subject of the e-mail.
+    /// Subject of the e-mail.
     pub subject: &'static str,
 }
 
@@ -39,20 +39,20 @@ pub fn cancelled() -> UnsuccessfulEnd<'static> {
     UnsuccessfulEnd { status: "cancelled", code: "cancelled", run: "Canceled", subject }
 }
 
-/// Waits until the submission is completed and its workflow is closed. Checks that LoopAI ran once and that one e-mail
-/// was accepted. Returns the status document.
+/// Waits until the submission is completed and its workflow is closed. Checks that LoopAI ran exactly one execution and
+/// that the mail server accepted exactly one e-mail. Returns the status document.
 pub async fn wait_completed_once(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let document = stack.wait_for_status(submission, "completed").await;
     assert!(document["result"].is_object(), "{document}");
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
-    assert_eq!(executions(stack, submission).len(), 1, "LoopAI runs once for each run");
+    assert_eq!(executions(stack, submission).len(), 1, "LoopAI executes each run once");
     assert_notified_once(stack, submission, "Your diagnosis result").await;
     assert_event_stream(stack, submission, "completed").await;
     document
 }
 
 /// Waits until the submission has ended without a result and its workflow is closed. Checks that MySQL, Temporal and
-/// the event stream agree, and that one e-mail was accepted. Returns that e-mail.
+/// the event stream agree, and that the mail server accepted exactly one e-mail. Returns the e-mail.
 pub async fn wait_ended_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -87,8 +87,8 @@ pub async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Deliver
     delivery.clone()
 }
 
-/// Checks that the only delivery was sent, and that one e-mail was accepted, with text, HTML and the delivery's
-/// Message-ID.
+/// Checks that the submission has exactly one delivery and that the mail server accepted its e-mail once. The e-mail
+/// must have text and HTML parts and the delivery's Message-ID.
 async fn assert_notified_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -104,7 +104,7 @@ async fn assert_notified_once(
     mail.clone()
 }
 
-/// Returns the steps of a submission's events. Checks that the events are numbered without gaps.
+/// Returns the steps of a submission's events after checking that the events are numbered without gaps.
 pub async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
     let events = stack.store.events(id_of(submission), 0).await.expect("events");
     let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
@@ -120,7 +120,7 @@ async fn assert_event_stream(stack: &Stack, submission: &AcceptedSubmission, sta
     assert_eq!(last.data["status"], status, "{events:?}");
 }
 
-/// The type of the failure that closed the workflow. Operators search for it in Temporal.
+/// Returns the type of the failure that closed the workflow. Operators search Temporal for this type.
 async fn failure_type(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let last = history::events(stack, submission).await.pop()?;
     let Some(Attributes::WorkflowExecutionFailedEventAttributes(ended)) = last.attributes else {

@@ -1,5 +1,5 @@
-//! The paths that a workflow can take. Each case runs one of them on a real stack. The resulting histories are recorded
-//! in `tests/histories/`, replayed by every test run, and counted against the history budget.
+//! The paths that a workflow can take. Each case executes one path on a real stack. The resulting histories are
+//! recorded in `tests/histories/`, replayed in every test run, and checked against the history size limit.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
@@ -22,32 +22,33 @@ use temporalio_client::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// The first poll finds the result.
+    /// The first poll returns the result.
     CompletedAtOnce,
-    /// Only a late poll finds the result.
+    /// A poll returns the result after many polls have found none.
     CompletedAfterManyPolls,
-    /// LoopAI accepts the third request.
+    /// LoopAI accepts the third request after the first two have failed.
     LoopAiDownAtFirst,
-    /// LoopAI calls back long before the next poll.
+    /// LoopAI sends a callback long before the next poll is due.
     WokenByCallback,
+    /// An operator sends the run a signal with an input it does not take.
+    SignalledWithInput,
     Failed,
     TimedOut,
-    /// An operator cancels while LoopAI is working.
+    /// An operator cancels the run while LoopAI is working.
     Cancelled,
-    /// The worker receives the cancellation and the end of a timer in the same workflow task.
+    /// The worker learns of a cancellation and a fired timer in the same workflow task.
     CancelledAsTimerFired,
-    /// The mail server accepts the third attempt.
+    /// The mail server accepts the third attempt to send the e-mail.
     MailRetried,
-    /// Staff retry a submission whose first run is still waiting for the mail server.
+    /// Staff retry a submission while its first run is still waiting for the mail server.
     SupersededByRetry,
-    /// Staff resend an e-mail.
     Resent,
-    /// Staff resend an e-mail, and the mail server accepts the third attempt.
+    /// Staff resend an e-mail, and the mail server accepts the third attempt to send it.
     ResentRetried,
 }
 
 impl Case {
-    /// The cases without staff actions. They define what a submission costs in Temporal.
+    /// The cases without staff actions, which determine how many history events a submission may use.
     pub const BUDGETED: [Case; 8] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
@@ -59,11 +60,12 @@ impl Case {
         Case::MailRetried,
     ];
 
-    pub const ALL: [Case; 12] = [
+    pub const ALL: [Case; 13] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
         Case::LoopAiDownAtFirst,
         Case::WokenByCallback,
+        Case::SignalledWithInput,
         Case::Failed,
         Case::TimedOut,
         Case::Cancelled,
@@ -80,6 +82,7 @@ impl Case {
             Case::CompletedAfterManyPolls => "completed-after-many-polls",
             Case::LoopAiDownAtFirst => "loopai-down-at-first",
             Case::WokenByCallback => "woken-by-callback",
+            Case::SignalledWithInput => "signalled-with-input",
             Case::Failed => "failed",
             Case::TimedOut => "timed-out",
             Case::Cancelled => "cancelled",
@@ -112,6 +115,7 @@ impl Case {
         match self {
             Case::CompletedAfterManyPolls => complete_after_polls(&stack).await,
             Case::WokenByCallback => send_callback(&stack, &accepted).await,
+            Case::SignalledWithInput => signal_with_input(&stack, &accepted).await,
             Case::Cancelled => cancel(&stack, &accepted).await,
             Case::CancelledAsTimerFired => cancel_as_timer_fires(&mut stack, &accepted).await,
             Case::SupersededByRetry => retry_while_mail_waits(&stack, &accepted).await,
@@ -155,7 +159,7 @@ impl Case {
             .maybe_run_id(run)
             .build();
         let execution = info.bind_untyped(stack.temporal().await);
-        // A history that is fetched earlier lacks its last events.
+        // The history is complete only once the workflow has closed.
         eventually("the workflow to be closed", || async {
             execution.describe(WorkflowDescribeOptions::default()).await.ok()?.close_time()
         })
@@ -170,18 +174,18 @@ impl Case {
                 options
             }
             Case::SupersededByRetry => options.scenario("fail*1, delay=100ms"),
-            // `complete_after_polls` completes the execution.
+            // The execution is stuck until `complete_after_polls` completes it.
             Case::CompletedAfterManyPolls => options.scenario("stuck"),
             Case::LoopAiDownAtFirst => options.scenario("diagnose=503*2, delay=100ms"),
-            // The poll interval is longer than the test, so only the callback can end the wait.
+            // The poll interval exceeds the duration of the test, so only the callback can end the wait.
             Case::WokenByCallback => options
                 .with("DIAGNOSIS_POLL_SECONDS", "600")
                 .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET),
+            Case::SignalledWithInput => options.with("DIAGNOSIS_POLL_SECONDS", "600"),
             Case::Failed => options.scenario("fail=no agent is free, delay=100ms"),
             Case::TimedOut => options.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
             Case::Cancelled => options.scenario("stuck"),
-            // The interval is long enough to kill the worker and cancel the run before the timer fires, even on a busy
-            // machine.
+            // Long enough to kill the worker and cancel the run before this timer fires, even on a busy machine.
             Case::CancelledAsTimerFired => {
                 options.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "15")
             }
@@ -195,7 +199,13 @@ async fn complete_after_polls(stack: &Stack) {
     stack.loopai.complete(&execution).expect("an execution in progress");
 }
 
-async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
+async fn signal_with_input(stack: &Stack, accepted: &AcceptedSubmission) {
+    wait_until_loopai_completes(stack).await;
+    let signal = ["--name", "execution_changed", "--input", r#"{"added_later": true}"#];
+    temporal_cli::submission_workflow("signal", accepted, &signal).await;
+}
+
+async fn wait_until_loopai_completes(stack: &Stack) {
     eventually("LoopAI to complete", || async {
         let executions = stack.loopai.executions();
         executions
@@ -204,13 +214,17 @@ async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
             .map(drop)
     })
     .await;
+}
+
+async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
+    wait_until_loopai_completes(stack).await;
     let body = format!(r#"{{"submission_id":"{}"}}"#, accepted.submission_id);
     let response =
         loopai_callback::send(&stack.client, &body, loopai_callback::SECRET, Duration::ZERO).await;
     assert_eq!(response.status().as_u16(), 202);
 }
 
-/// Cancels the run and waits for the timer while no worker is running, so that the next worker receives both events in
+/// Cancels the run and lets the timer fire while no worker is running so that the next worker receives both events in
 /// one workflow task.
 async fn cancel_as_timer_fires(stack: &mut Stack, accepted: &AcceptedSubmission) {
     const TIMER_STARTED: &str = "EVENT_TYPE_TIMER_STARTED";

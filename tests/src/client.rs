@@ -1,4 +1,4 @@
-//! A client of the public API.
+//! A client for the public API.
 
 use crate::eventually::LIMIT;
 use crate::photos::Photo;
@@ -22,7 +22,7 @@ pub struct AcceptedSubmission {
     pub events_url: String,
 }
 
-/// A client that uses one API process, or several in turn.
+/// A client for one or more API processes, which it uses in rotation.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
     http: reqwest::Client,
@@ -33,7 +33,7 @@ pub struct ApiClient {
 
 impl ApiClient {
     pub fn new(base: String) -> ApiClient {
-        // The call fails if another test has already installed a provider, which does no harm.
+        // The error is ignored because another test may already have installed a crypto provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self::with_http(reqwest::Client::new(), vec![base])
     }
@@ -42,20 +42,21 @@ impl ApiClient {
         ApiClient { http, bases, next: Arc::default(), streams: Arc::default() }
     }
 
-    /// Sends each request to the next API process, as a load balancer does. Clones share the position.
+    /// Creates a client that sends each request to the next API process, like a load balancer. Clones share the
+    /// rotation.
     pub fn round_robin(apis: &[ApiClient]) -> ApiClient {
         let bases = apis.iter().flat_map(|api| api.bases.clone()).collect();
         Self::with_http(reqwest::Client::new(), bases)
     }
 
-    /// Connects from another local address, so that requests appear to come from another client.
+    /// Creates a client that uses a different local address, so the API treats it as a different client.
     pub fn with_local_address(base: String, address: IpAddr) -> ApiClient {
         let http =
             reqwest::Client::builder().local_address(address).build().expect("an HTTP client");
         Self::with_http(http, vec![base])
     }
 
-    /// Aborts a request if no data arrives for this long.
+    /// Creates a client that aborts a request if no data arrives for the duration of `silence`.
     pub fn with_read_timeout(base: String, silence: Duration) -> ApiClient {
         let http =
             reqwest::Client::builder().read_timeout(silence).build().expect("an HTTP client");
@@ -71,7 +72,7 @@ impl ApiClient {
         self.http.get(self.url(path)).send().await.expect("a response")
     }
 
-    /// The body that the existing front end sends.
+    /// Returns a request body in the form sent by the existing front end.
     pub fn submission_body(email: &str, comments: &str, photos: &[Photo]) -> Value {
         let images: Vec<Value> = photos.iter().map(Photo::json).collect();
         json!({"email": email, "comments": comments, "consent": true, "images": images})
@@ -144,12 +145,13 @@ impl ApiClient {
         Ok(response)
     }
 
-    /// The number of event streams that this client and its clones have opened.
+    /// Returns how many event streams this client and its clones have opened.
     pub fn streams_opened(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// The events that follow event number `after`. Stops when the response ends or breaks, or after [`LIMIT`].
+    /// Returns the events that follow event number `after`. The stream ends when the response ends or the connection is
+    /// lost, or after [`LIMIT`].
     pub async fn events(
         &self,
         submission: &AcceptedSubmission,

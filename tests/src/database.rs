@@ -1,4 +1,4 @@
-//! Databases on the test server, one for each test.
+//! Creates a database for each test on the test server.
 
 use crate::{Proxy, servers};
 use diagflow_store::Store;
@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsy
 use url::Url;
 use uuid::Uuid;
 
-/// A database of one test, which [`Database::remove`] drops.
+/// The database of one test. [`Database::remove`] drops it.
 pub struct Database {
     server: String,
     name: String,
@@ -42,7 +42,7 @@ impl Database {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// Starts a proxy to the server. Returns it and the database's URL through it.
+    /// Starts a proxy to the database server. Returns the proxy and the database URL that leads through it.
     pub async fn via_proxy(&self) -> (Proxy, String) {
         let direct: Url = self.url().parse().expect("an address");
         let host = direct.host_str().expect("a host name");
@@ -66,8 +66,8 @@ impl Database {
         diesel::dsl::sql::<Text>(query).load(&mut connection).await.expect(query)
     }
 
-    /// Queries the audit log, and removes the actor's session or API key from the rows, because it differs in each test
-    /// run.
+    /// Queries the audit log. Strips the id of the actor's session or API key from the rows because it differs between
+    /// test runs.
     pub async fn audit_rows(&self, query: &str) -> Vec<String> {
         let mut entries = self.texts(query).await;
         for entry in &mut entries {

@@ -1,9 +1,9 @@
-//! Waits for a condition instead of sleeping for a fixed time.
+//! Polls until a condition holds instead of sleeping for a fixed time.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// The limit is generous, because other tests may keep the machine busy.
+/// Time limit for most conditions. It is generous because other tests may keep the machine busy.
 pub const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 ///
 /// # Panics
 ///
-/// Panics with `what` in the message if `poll` returns no value within [`LIMIT`].
+/// Panics with a message that contains `what` if `poll` returns no value within [`LIMIT`].
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Debug,
     poll: impl FnMut() -> F,
@@ -19,7 +19,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     within(LIMIT, what, poll).await
 }
 
-/// Like [`eventually`], for conditions that take longer than [`LIMIT`] even on an idle machine.
+/// Like [`eventually`], but with a custom time limit for conditions that take longer than [`LIMIT`] even on an idle
+/// machine.
 pub async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: impl Debug,

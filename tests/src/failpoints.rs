@@ -1,11 +1,11 @@
-//! Holds a process at a failpoint of the product, so that a test can kill it exactly there.
+//! Pauses a Diagflow process at a failpoint so that a test can kill it at exactly that point.
 
 use crate::eventually::eventually;
 use diagflow_store::Failpoint;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The protocol is described in `store/src/db/failpoint.rs`.
+/// Controls a process's failpoints. The protocol is described in `store/src/db/failpoint.rs`.
 pub struct Failpoints {
     folder: PathBuf,
 }
@@ -21,7 +21,7 @@ impl Failpoints {
         self.folder.display().to_string()
     }
 
-    /// Holds the next process that reaches the failpoint.
+    /// Makes the next process that reaches the failpoint pause there.
     pub fn arm(&self, failpoint: Failpoint) {
         fs::write(self.folder.join(failpoint.name()), "").expect("a written file");
     }
@@ -31,9 +31,9 @@ impl Failpoints {
             .await;
     }
 
-    /// Lets the held process continue. If the process was killed, only removes the file that it left.
+    /// Lets the paused process continue. If it has been killed, only removes its marker file.
     pub fn release(&self, failpoint: Failpoint) {
-        fs::remove_file(self.reached_file(failpoint)).expect("a process held at the failpoint");
+        fs::remove_file(self.reached_file(failpoint)).expect("a paused process");
     }
 
     fn reached_file(&self, failpoint: Failpoint) -> PathBuf {

@@ -32,7 +32,7 @@ pub async fn workflow_handle(
     )
 }
 
-/// Returns the status of the closed workflow.
+/// Waits until the workflow is closed and returns its status.
 pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -> String {
     let handle = workflow_handle(stack, submission).await;
     eventually("the run to be closed", || async {
@@ -42,7 +42,7 @@ pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -
     .await
 }
 
-/// The ids of the stack's open workflows.
+/// Returns the ids of all of the stack's open workflows.
 pub async fn open_workflows(stack: &Stack) -> Vec<String> {
     let queue = stack.setting("TEMPORAL_TASK_QUEUE");
     let query = format!("TaskQueue = '{queue}' AND ExecutionStatus = 'Running'");
@@ -51,7 +51,7 @@ pub async fn open_workflows(stack: &Stack) -> Vec<String> {
     found.map(|found| found.expect("a response").id().to_owned()).collect().await
 }
 
-/// Resets the latest run to its start, as operators do in the Temporal UI.
+/// Resets the latest run to its beginning, as operators can do in the Temporal UI.
 pub async fn reset(stack: &Stack, submission: &AcceptedSubmission) {
     let events = events(stack, submission).await;
     let mut tasks = events.iter().filter(|it| it.event_type() == EventType::WorkflowTaskCompleted);
@@ -79,7 +79,7 @@ pub async fn events(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Histo
     fetch(stack, submission).await.into_events().await.expect("a history")
 }
 
-/// The history as JSON, without the identities of processes.
+/// Returns the history as JSON without process identities.
 pub async fn json(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let bytes = fetch(stack, submission).await.to_json().await.expect("a history");
     let mut document = serde_json::from_slice(&bytes).expect("JSON");
@@ -96,7 +96,7 @@ pub fn count_by_type(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// The attempt number in an `ActivityTaskStarted` event. Temporal records only the attempt that decided the outcome.
+/// Returns the attempt number in an `ActivityTaskStarted` event. Temporal records only an activity's last attempt.
 pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
     match event.attributes.as_ref()? {
         Attributes::ActivityTaskStartedEventAttributes(started) => Some(started.attempt),
@@ -108,7 +108,12 @@ pub fn recordings() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
 }
 
-/// Removes the names of the machine and of the processes that produced a history.
+/// The folder with histories recorded by changed workflow code that uses a patch.
+pub fn patched_recordings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("patched_histories")
+}
+
+/// Removes the names of the machine and its processes from a history.
 pub fn redact_identities(document: &mut Value) {
     match document {
         Value::Array(items) => items.iter_mut().for_each(redact_identities),
@@ -125,7 +130,7 @@ pub fn redact_identities(document: &mut Value) {
     }
 }
 
-/// Summaries in current and in recorded histories. A number may follow a summary.
+/// The activity and timer summaries in current and recorded histories. A summary may be followed by a number.
 const SUMMARIES: [&str; 16] = [
     "Diagnosis, run",
     "E-mail outside a run",
@@ -144,11 +149,11 @@ const SUMMARIES: [&str; 16] = [
     "request a diagnosis",
     "write down that the e-mail is given up",
 ];
-/// Ids, codes and type names are shorter.
+/// Maximum length of a word that cannot be personal data. All ids, codes and type names are shorter.
 const MAX_WORD: usize = 64;
 
-/// The texts in a history that may be personal data: e-mail addresses, and everything that is neither a single word
-/// nor one of our summaries. Decodes base64 and the JSON in it.
+/// Returns any text in a history that may be personal data: e-mail addresses, and text that is neither a single word
+/// nor a known summary. Base64 and any JSON inside it are decoded.
 pub fn possible_personal_data(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => match payload(text) {
@@ -165,7 +170,7 @@ pub fn possible_personal_data(value: &Value) -> Vec<String> {
     }
 }
 
-/// Decodes base64 to JSON, or to plain text if it is not JSON. Returns `None` if `text` is not base64-encoded text.
+/// Decodes base64 as JSON, or as plain text if the content is not JSON. Returns `None` if `text` is not base64.
 fn payload(text: &str) -> Option<Result<Value, String>> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
@@ -180,7 +185,7 @@ fn personal_text(text: &str) -> Vec<String> {
     if is_ours && !contains_email_address(text) { Vec::new() } else { vec![text.to_owned()] }
 }
 
-/// All text in a JSON document, including the decoded content of base64.
+/// Returns all text in a JSON document, including decoded base64.
 pub fn decode_payloads(value: &Value) -> String {
     use base64::Engine;
     match value {

@@ -1,13 +1,13 @@
-//! Storage that hangs, like a network file system whose server is down: opening a file blocks in the kernel.
+//! Storage that hangs like a network file system whose server is down: opening a file blocks in the kernel.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// All shard folders are links to one mount point. A FUSE file system, visible only to the API, is mounted there, and
-/// its server never responds. Once it is unmounted, the mount point is an ordinary directory.
+/// Storage in which all shard folders are links to one mount point. A FUSE file system whose server never responds is
+/// mounted there for the API. Once it is unmounted, the mount point is an ordinary folder.
 pub struct HungStorage {
     mount_point: PathBuf,
-    /// The test creates this file to end the hang.
+    /// File that the test creates to end the hang.
     resume: PathBuf,
 }
 
@@ -22,10 +22,10 @@ impl HungStorage {
         HungStorage { mount_point, resume: folder.join("resume") }
     }
 
-    /// The command prefix that mounts the file system and starts the API.
+    /// Returns the command prefix that mounts the file system and starts the API.
     pub(crate) fn wrapper(&self) -> [String; 6] {
-        // The API must not inherit descriptor 3: while any process has it open, the file system hangs, even after it is
-        // unmounted.
+        // The API must not inherit descriptor 3. As long as any process has it open, the file system hangs, even after
+        // it has been unmounted.
         let script = format!(
             "exec 3<>/dev/fuse && \
              mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none '{mount_point}' || exit 1; \
@@ -37,7 +37,7 @@ impl HungStorage {
         ["unshare", "--mount", "--map-root-user", "sh", "-c", &script].map(str::to_owned)
     }
 
-    /// Ends the hang: blocked calls fail, and later ones succeed.
+    /// Ends the hang. Blocked calls fail, and later calls succeed.
     pub fn resume(&self) {
         std::fs::write(&self.resume, "").expect("a written file");
     }

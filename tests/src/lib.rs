@@ -1,11 +1,12 @@
-//! The test harness. It runs the real binary with a real MariaDB and a real Temporal server, with simulators of LoopAI
-//! and of a mail server, and observes all of them from outside.
+//! The test harness, which runs the real binary against real MariaDB and Temporal servers and simulators for LoopAI and
+//! the mail server. Tests observe the whole system from the outside.
 //!
-//! `cargo xtask test` starts the two servers and passes their addresses. Each [`Stack`] has its own database, task
-//! queue, folder and ports, so tests can run in parallel.
+//! `cargo xtask test` starts the MariaDB and Temporal servers and passes their addresses to the tests. Each [`Stack`]
+//! has its own database, task queue, folder and ports, so tests can run in parallel.
 
 pub mod assertions;
 pub mod cases;
+pub mod changed_worker;
 pub mod client;
 pub mod database;
 pub mod dedicated_servers;

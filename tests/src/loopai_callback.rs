@@ -1,4 +1,4 @@
-//! LoopAI's callbacks, signed as `docs/loopai.md` describes.
+//! Sends LoopAI callbacks signed as described in `docs/loopai.md`.
 
 use crate::client::ApiClient;
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const SECRET: &str = "a secret for tests";
 
-/// Sends a callback that was signed `age` ago.
+/// Sends a callback whose signature is `age` old.
 pub async fn send(client: &ApiClient, body: &str, secret: &str, age: Duration) -> Response {
     let sent = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970") - age;
     let timestamp = sent.as_secs().to_string();

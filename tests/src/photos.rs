@@ -1,4 +1,4 @@
-//! Real photographs; see `tests/photos/README.md`.
+//! Real photographs for tests, described in `tests/photos/README.md`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,13 +16,13 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// The bytes that LoopAI receives.
+    /// Returns the bytes received by LoopAI, from which the metadata has been removed.
     pub fn cleaned(&self) -> Vec<u8> {
         let format = Format::from_media_type(self.media_type).expect("an accepted format");
         without_metadata(&self.bytes, format).expect("a photo")
     }
 
-    /// The photo as the existing front end sends it: a `data:` URL in JSON.
+    /// Returns the photo as JSON with a `data:` URL, as sent by the existing front end.
     pub fn json(&self) -> Value {
         let data = format!("data:{};base64,{}", self.media_type, STANDARD.encode(&self.bytes));
         json!({"data": data, "type": self.media_type, "size": self.bytes.len(), "name": self.name})
@@ -41,7 +41,7 @@ pub fn retina() -> Photo {
     Photo { name: "retina.jpg", media_type: "image/jpeg", bytes: read("retina.jpg") }
 }
 
-/// A photo in `photos/tests/found`.
+/// Reads a photo from `photos/tests/found`.
 pub fn found(name: &'static str) -> Photo {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../photos/tests/found").join(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -53,7 +53,7 @@ pub fn cat() -> Photo {
     Photo { name: "chelsea.png", media_type: "image/png", bytes: read("chelsea.png") }
 }
 
-/// A photo with a random comment segment, so that each copy is stored as a separate file.
+/// Returns a photo with a random comment segment, which causes every copy to be stored as a separate file.
 pub fn unique_retina() -> Photo {
     const START_OF_IMAGE: usize = 2;
     let note = Uuid::new_v4();

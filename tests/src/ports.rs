@@ -1,4 +1,4 @@
-//! Free ports for processes that bind them later.
+//! Finds free ports for processes that will bind them later.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use uuid::Uuid;
 
 const MOST: u16 = 10_000;
-/// Lower ports need privileges.
+/// The first port that does not require privileges.
 const FIRST: u16 = 1024;
 
-/// The ports below the ephemeral range. An outgoing connection could take an ephemeral port before the server binds it
-/// (see also `xtask/src/ports.rs`).
+/// Returns the ports below the ephemeral range. An outgoing connection could take an ephemeral port before the server
+/// binds it (see also `xtask/src/ports.rs`).
 fn below_outgoing() -> Range<u16> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
@@ -19,9 +19,9 @@ fn below_outgoing() -> Range<u16> {
     end.saturating_sub(MOST).max(FIRST)..end
 }
 
-/// A free port that is returned to no other test in this process.
+/// Returns a free port that no other test in this process is given.
 pub fn free_port() -> u16 {
-    // The search starts at a random port, so that test binaries that run in parallel rarely collide.
+    // The search starts at a random port so that parallel test binaries rarely choose the same one.
     static NEXT: OnceLock<(Range<u16>, AtomicU16)> = OnceLock::new();
     let (range, next) =
         NEXT.get_or_init(|| (below_outgoing(), AtomicU16::new(Uuid::new_v4().as_fields().1)));

@@ -1,4 +1,4 @@
-//! A process of the real binary.
+//! Starts and stops `diagflow` processes.
 
 use crate::eventually::LIMIT;
 use nix::sys::signal::{Signal, kill};
@@ -19,7 +19,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `diagflow ROLE` with only `variables` as its environment, and appends its output to `log`.
+    /// Starts `diagflow ROLE` with an environment of only `variables`, appending its output to `log`.
     pub fn start(
         role: &'static str,
         variables: &BTreeMap<&'static str, String>,
@@ -28,8 +28,8 @@ impl Process {
         Self::start_wrapped(&[], role, variables, log)
     }
 
-    /// Starts the process through `wrapper`, a command that gets the command line as its last arguments and must `exec`
-    /// it.
+    /// Starts the process through the command `wrapper`, which is passed the process's command line as its last
+    /// arguments and must `exec` it.
     pub fn start_wrapped(
         wrapper: &[&str],
         role: &'static str,
@@ -81,13 +81,12 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("a killed process");
         self.child.wait().expect("the process ends");
     }
 
-    /// Waits until `http://ADDRESS/ready` reports success.
+    /// Waits until `http://ADDRESS/ready` returns success.
     pub async fn wait_until_ready(&mut self, address: &str) {
         let started = Instant::now();
         while !is_ready(address).await {
@@ -121,15 +120,27 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Suspends the process until [`Process::unfreeze`] is called.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    pub fn unfreeze(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
-        kill(id, Signal::SIGTERM).expect("a delivered signal");
+        kill(id, signal).expect("a delivered signal");
     }
 
     /// # Panics
     ///
-    /// Panics with the log if the process has exited.
+    /// Panics with the process's log if it has exited.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.child.try_wait().expect("a process status") {
             panic!("diagflow {} ended with {status}:\n{}", self.role, self.log());

@@ -1,9 +1,9 @@
-//! Reads API responses.
+//! Helpers that read API responses.
 
 use reqwest::Response;
 use serde_json::Value;
 
-/// The body of a successful response.
+/// Returns the body of a successful response.
 pub async fn body(response: Response) -> Value {
     let status = response.status();
     let text = response.text().await.expect("a response body");
@@ -11,7 +11,7 @@ pub async fn body(response: Response) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The status and the error code of an error response.
+/// Returns the status and error code of an error response.
 pub async fn refusal(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("JSON");
@@ -26,13 +26,13 @@ pub fn header(response: &Response, name: &str) -> String {
     value.to_str().expect("text").to_owned()
 }
 
-/// One field of each row of a list.
+/// Returns one field from every row of a list.
 pub fn members(list: &Value, name: &str) -> Vec<String> {
     let rows = list["data"].as_array().expect("rows").iter();
     rows.map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// The status and the outcome of a successful staff action.
+/// Returns the status and outcome of a successful staff action.
 pub async fn outcome(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("JSON");

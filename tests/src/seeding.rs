@@ -1,4 +1,4 @@
-//! Rows that the store creates directly, without running workflows.
+//! Creates database rows directly through the store, without running workflows.
 
 use crate::stack::AUDIT_KEY;
 use diagflow_store::{
@@ -9,7 +9,7 @@ use diagflow_store::{
 use serde_json::{Map, json};
 use std::time::Duration;
 
-/// Stores a submission whose run is not started during the test.
+/// Stores a submission whose run will not be started during the test.
 pub async fn submission(
     store: &Store,
     email: &str,
@@ -57,7 +57,7 @@ pub async fn complete(store: &Store, run: RunKey) {
 pub fn audit_entry(action: Action) -> NewAuditEntry {
     let is_about_submission = action.to_string().starts_with("submission");
     NewAuditEntry {
-        key: AuditKey::new(AUDIT_KEY),
+        key: AuditKey::new(&AUDIT_KEY.into()),
         actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
         action,
         object_kind: if is_about_submission { ObjectKind::Submission } else { ObjectKind::User },

@@ -1,4 +1,4 @@
-//! The servers and programs that `cargo xtask test` provides.
+//! Server addresses and program paths provided by `cargo xtask test`.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,12 @@ fn variable(name: &str) -> String {
     })
 }
 
-/// The URL without a database: `mysql://root@127.0.0.1:PORT`.
+/// Returns the URL of the MariaDB server without a database, `mysql://root@127.0.0.1:PORT`.
 pub fn mysql() -> String {
     variable("DIAGFLOW_TEST_MYSQL_URL").trim_end_matches('/').to_owned()
 }
 
-/// Host and port.
+/// Returns the Temporal server's host and port.
 pub fn temporal() -> String {
     variable("DIAGFLOW_TEST_TEMPORAL")
 }
@@ -22,7 +22,7 @@ pub fn temporal_command() -> PathBuf {
     variable("DIAGFLOW_TEST_TEMPORAL_CLI").into()
 }
 
-/// The server program, for dedicated servers.
+/// Returns the path of the MariaDB server program, used to start dedicated servers.
 pub fn mariadbd() -> PathBuf {
     variable("DIAGFLOW_TEST_MARIADBD").into()
 }
@@ -35,7 +35,7 @@ pub fn mariadb_install_db() -> PathBuf {
     variable("DIAGFLOW_TEST_MARIADB_INSTALL_DB").into()
 }
 
-/// The folder of the client programs.
+/// Returns the folder containing MariaDB's client programs.
 pub fn mariadb_clients() -> PathBuf {
     variable("DIAGFLOW_TEST_MARIADB_CLIENTS").into()
 }
@@ -44,7 +44,7 @@ pub fn diagflow() -> PathBuf {
     variable("DIAGFLOW_BIN").into()
 }
 
-/// The library that changes a process's clock. Only `cargo xtask faults` provides it.
+/// Returns the path of the library that changes a process's clock. It is provided only by `cargo xtask faults`.
 pub fn faketime() -> PathBuf {
     variable("DIAGFLOW_TEST_FAKETIME").into()
 }

@@ -1,4 +1,4 @@
-//! Server-sent events, as clients read them.
+//! Reads server-sent events the way a client does.
 
 use crate::eventually::LIMIT;
 use futures::StreamExt;
@@ -14,7 +14,7 @@ pub struct SseEvent {
     pub data: Value,
 }
 
-/// An open stream and what it has delivered so far.
+/// An open stream and the text it has delivered so far.
 #[derive(Debug)]
 pub struct SseStream {
     response: Response,
@@ -28,7 +28,7 @@ impl SseStream {
         SseStream { response, text: String::new() }
     }
 
-    /// The response, without the part of the body that has already been read.
+    /// Returns the response, without the part of its body that has already been read.
     pub fn response(&self) -> &Response {
         &self.response
     }
@@ -46,7 +46,7 @@ impl SseStream {
         self.blocks().into_iter().filter_map(parse_event).collect()
     }
 
-    /// Reads until `enough` returns true for the text. Heartbeats do not extend the time limit.
+    /// Reads until `enough` returns true for the text received so far. Heartbeats do not extend the time limit.
     pub async fn read_until(&mut self, enough: impl Fn(&str) -> bool) {
         let reading = async {
             while !enough(&self.text) {
@@ -63,7 +63,7 @@ impl SseStream {
         timeout(LIMIT, reading).await.expect("the end of the stream");
     }
 
-    /// Reads one chunk; false at the end of the stream.
+    /// Reads one chunk. Returns false at the end of the stream.
     async fn read(&mut self) -> reqwest::Result<bool> {
         let Some(chunk) = self.response.chunk().await? else { return Ok(false) };
         self.text.push_str(&String::from_utf8_lossy(&chunk));
@@ -75,7 +75,8 @@ impl SseStream {
         Some(self.text.drain(..end).collect())
     }
 
-    /// The events as they arrive, until the stream ends or breaks. An incomplete event at the end is dropped.
+    /// Returns events as they arrive until the stream ends or the connection is lost. An incomplete final event is
+    /// dropped.
     pub fn into_events(self) -> BoxStream<'static, SseEvent> {
         let blocks = futures::stream::unfold(self, async |mut stream| {
             loop {
@@ -91,7 +92,7 @@ impl SseStream {
     }
 }
 
-/// `None` for a block that is not an event, such as the start of the first one if the stream breaks.
+/// Parses an event. Returns `None` if the block is not a complete event, for example because the connection was lost.
 fn parse_event(block: &str) -> Option<SseEvent> {
     let field = |name: &str| {
         block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))

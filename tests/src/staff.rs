@@ -1,4 +1,4 @@
-//! Accounts and signed-in users.
+//! Staff accounts and signed-in staff.
 
 use crate::client::ApiClient;
 use crate::seeding::audit_entry;
@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The password of every test account, and its hash.
+/// The password of every test account.
 pub const PASSWORD: &str = "correct horse battery staple";
 const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
 
@@ -46,18 +46,18 @@ impl Staff {
         Self::sign_in(&stack.client, id, email).await
     }
 
-    /// Opens another session of the same account.
+    /// Opens another session for the same account.
     pub async fn sign_in_again(&self, stack: &Stack) -> Staff {
         Self::sign_in(&stack.client, self.id, self.email.clone()).await
     }
 
-    /// The same session at another API process.
+    /// Returns the same session, used with another API process.
     #[must_use]
     pub fn at_api(&self, client: &ApiClient) -> Staff {
         Staff { base: client.url(""), ..self.clone() }
     }
 
-    /// The account's password must be [`PASSWORD`].
+    /// Signs in to an account whose password is [`PASSWORD`].
     pub async fn sign_in(client: &ApiClient, id: UserId, email: String) -> Staff {
         let base = client.url("");
         let http = reqwest::Client::new();
@@ -70,7 +70,7 @@ impl Staff {
         Staff { id, email, session, access_token, http, base }
     }
 
-    /// The same user with another credential.
+    /// Returns the same user with a different credential.
     #[must_use]
     pub fn with_token(&self, access_token: String) -> Staff {
         Staff { access_token, ..self.clone() }

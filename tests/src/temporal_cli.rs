@@ -1,10 +1,22 @@
-//! Operator actions with the `temporal` command.
+//! Performs operator actions with the `temporal` command.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
 use crate::servers;
 use diagflow_workflows::SubmissionRef;
 use serde_json::Value;
+use uuid::Uuid;
+
+/// Options that attach an input to a signal or query. The workflows expect only the first of these inputs.
+pub const INPUTS: [&[&str]; 7] = [
+    &[],
+    &["--input", "{}"],
+    &["--input", "\"a text\""],
+    &["--input", "AP+A", "--input-base64", "--input-meta", "encoding=binary/plain"],
+    &["--input", "{}", "--input-meta", "encoding=json/added-later"],
+    &["--input", "{\"added_later\": true}"],
+    &["--input", "1", "--input", "2"],
+];
 
 /// Runs `temporal workflow …` and returns its output.
 pub async fn workflow(arguments: &[&str]) -> String {
@@ -20,6 +32,24 @@ pub async fn activity(
 ) -> String {
     let names = [verb, "--workflow-id", workflow_id, "--activity-id", activity_id];
     expect_output(temporal("activity", &[&names, options].concat()).await)
+}
+
+/// Creates a namespace and returns its name.
+pub async fn create_namespace() -> String {
+    let name = format!("test-{}", Uuid::new_v4().simple());
+    expect_output(temporal("operator", &["namespace", "create", "--namespace", &name]).await);
+    // The server takes some time to apply the change.
+    eventually("the namespace to be usable", || async {
+        let list = ["list", "--namespace", &name];
+        temporal("workflow", &list).await.ok().map(drop)
+    })
+    .await;
+    name
+}
+
+pub async fn create_search_attribute(namespace: &str, name: &str, kind: &str) {
+    let create = ["search-attribute", "create", "--namespace", namespace, "--name", name];
+    expect_output(temporal("operator", &[&create[..], &["--type", kind]].concat()).await);
 }
 
 async fn temporal(group: &str, arguments: &[&str]) -> Result<String, String> {
@@ -52,7 +82,7 @@ pub async fn submission_workflow(
     workflow(&arguments).await
 }
 
-/// Waits until the submission's run has been started and its history contains these event types in this order.
+/// Waits until the submission's run has started and its history contains these event types in this order.
 pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) {
     eventually(events, || async {
         let id = SubmissionRef::new(&submission.submission_id).workflow_id();
@@ -67,7 +97,7 @@ pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) 
     .await;
 }
 
-/// The ids of the workflows that match a query.
+/// Returns the ids of all workflows that match a query.
 pub async fn search(query: &str) -> Vec<String> {
     let printed = workflow(&["list", "--query", query, "--output", "json"]).await;
     let executions: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Expired and forged access tokens. The format is that of `api/src/auth/jwt.rs`.
+//! Expired and forged access tokens in the format of `api/src/auth/jwt.rs`.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,25 +12,25 @@ pub const JWT_KEY: &str = "a JWT key for tests, 32 characters or more";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgery {
-    /// Correctly signed, but expired.
+    /// The token is correctly signed but expired.
     Expired,
-    /// Signed with another key, but with the id of our key.
+    /// The token is signed with the wrong key but contains the real key's id.
     WrongKey,
-    /// `alg: none`, without a signature.
+    /// The token has `alg: none` and no signature.
     NoAlgorithm,
 }
 
 impl Forgery {
     pub const ALL: [Forgery; 3] = [Forgery::Expired, Forgery::WrongKey, Forgery::NoAlgorithm];
 
-    /// A copy of the token `valid` with this flaw.
+    /// Returns a copy of the valid token with this flaw.
     pub fn of(self, valid: &str) -> String {
         let mut parts = valid.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
         let mut part = || parts.next().expect("a part").expect("base64");
         let read = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).expect("JSON") };
         let (mut head, mut claims) = (read(part()), read(part()));
         let name = Digest::of(format!("diagflow jwt key v1:{JWT_KEY}").as_bytes()).to_string();
-        assert_eq!(head["kid"], name[..16], "the key id is derived as before");
+        assert_eq!(head["kid"], name[..16], "the key id is derived from the key");
         let mut key = JWT_KEY;
         match self {
             Self::Expired => {
@@ -51,7 +51,7 @@ impl Forgery {
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
 
-    /// The error code of the rejection.
+    /// Returns the error code that the API returns for this token.
     pub fn code(self) -> &'static str {
         match self {
             Self::Expired => "token_expired",

@@ -1,4 +1,4 @@
-//! Runs cargo and locates the binaries that it builds.
+//! Runs cargo and locates the binaries it builds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, process};
 
-/// Uses the cargo that runs this program, in the workspace root.
+/// Returns a command that runs the current cargo in the workspace root.
 pub(crate) fn command<'a>(
     workspace: &Workspace,
     arguments: impl IntoIterator<Item = &'a str>,
@@ -25,8 +25,8 @@ pub(crate) fn command<'a>(
     command
 }
 
-/// Whether cargo set a variable for this program. Build scripts (such as that of ring) depend on these variables, so
-/// passing them on would recompile half of the workspace after each direct use of cargo.
+/// Returns whether cargo set this variable for the running program. Build scripts depend on these variables, so if they
+/// were passed on to cargo, the user's next direct `cargo` command would recompile half of the workspace.
 fn is_set_by_cargo_run(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
@@ -56,15 +56,15 @@ pub(crate) fn example(name: &str) -> Result<PathBuf> {
     Ok(target()?.join("debug").join("examples").join(name))
 }
 
-/// The newest build of this program, which may have replaced the running one.
+/// Returns the path of the latest build of this program, which may differ from the running one.
 pub(crate) fn xtask() -> Result<PathBuf> {
     Ok(target()?.join("debug").join("xtask"))
 }
 
 fn target() -> Result<PathBuf> {
-    // This program is in `<target>/debug/`, wherever the target folder is.
+    // This program is in `<target>/debug/`, but the target folder may be anywhere.
     let own = std::env::current_exe().context("cannot find the path of this program")?;
-    let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
+    let target = own.ancestors().nth(2).context("this program is not in a cargo target folder")?;
     Ok(target.to_owned())
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_variables_of_the_user_are_passed_on() {
+    fn cargo_variables_set_by_the_user_are_passed_on() {
         assert!(is_set_by_cargo_run("CARGO_PKG_NAME"));
         assert!(is_set_by_cargo_run("CARGO_MANIFEST_DIR"));
         for set_by_a_user in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "PATH"] {

@@ -1,7 +1,7 @@
 //! Checks formatting, lints and documentation.
 //!
-//! Every compiler version has different lints, so only those of the version in CI fail a run. There is no
-//! `rust-toolchain.toml`, because rustup would then need the internet to download that version.
+//! Lints differ between compiler versions, so warnings cause a run to fail only with the compiler version used in CI.
+//! The project has no `rust-toolchain.toml` because it would make rustup download that version from the internet.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::progress;
 
-/// The compiler of `.github/workflows/ci.yml` and `Dockerfile`.
+/// The compiler version in `.github/workflows/ci.yml` and `Dockerfile`.
 const COMPILER: &str = "1.95";
 
 pub(crate) struct Check {
@@ -17,7 +17,7 @@ pub(crate) struct Check {
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
-/// The checks for the installed compiler. Prints a note if CI uses another compiler.
+/// Returns the checks for the installed compiler. Prints a note if CI uses a different one.
 pub(crate) fn list() -> Result<Vec<Check>> {
     let version = rustc_version()?;
     let version =
@@ -52,7 +52,7 @@ fn rustc_version() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Compares the version without its patch number: patches do not change lints.
+/// Compares versions without the patch number because patch releases do not change lints.
 fn is_compiler_of_ci(version: &str) -> bool {
     version.strip_prefix(COMPILER).is_some_and(|rest| rest.starts_with('.') && !rest.contains('-'))
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_ci_compiler_turns_warnings_into_errors() {
+    fn warnings_are_errors_only_with_the_compiler_used_in_ci() {
         assert!(is_compiler_of_ci("1.95.0") && is_compiler_of_ci("1.95.1"));
         for other in ["1.92.0", "1.96.0", "1.95.0-nightly", "1.950.0"] {
             assert!(!is_compiler_of_ci(other), "{other}");

@@ -1,4 +1,4 @@
-//! `cargo xtask clients`: checks the API with clients of other projects.
+//! `cargo xtask clients` checks the API with third-party clients.
 
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
-//! Waits for a condition.
+//! Polls until a condition holds.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Calls `find` until it returns something, for 10 seconds at most.
+/// Calls `find` until it returns a value, for at most 10 seconds.
 ///
-/// Needed for ports and locks that were just released: another test may be starting a process at that moment, and the
-/// new process shares all our open files until it calls `exec`.
+/// A port or lock may stay in use briefly after it is released: a process that another test is starting shares all open
+/// files until it calls `exec`.
 pub(crate) fn eventually<T>(find: impl Fn() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {

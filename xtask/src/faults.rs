@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: runs the fault table with its own servers.
+//! `cargo xtask faults` starts servers and runs the fault table on them.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,13 @@ pub(crate) struct Options {
     /// Numbers of the rows to run [default: all]
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// Run a random mix of patients, staff and faults for this many minutes instead of the table
+    /// Run simulated patients and staff with random faults for this many minutes, instead of the table
     #[arg(long, value_name = "MINUTES", conflicts_with = "rows")]
     soak: Option<u64>,
-    /// Seed of the random mix [default: a random seed, which is printed]
+    /// Seed for random choices [default: a random seed, which is printed]
     #[arg(long, value_name = "N", requires = "soak")]
     seed: Option<u64>,
-    /// Keep the data and logs of the servers in .diagflow/test-…
+    /// Keep the servers' data and logs in .diagflow/test-…
     #[arg(long)]
     keep: bool,
 }

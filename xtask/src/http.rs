@@ -1,14 +1,14 @@
-//! Readiness checks over HTTP.
+//! Checks whether a server is ready by sending it an HTTP request.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Maximum length of an error response in a message, in bytes.
+/// Maximum number of bytes of an error response to include in an error message.
 const BODY_LIMIT: u64 = 4096;
 
-/// Succeeds if `GET path` on this port returns a 2xx status.
+/// Returns an error unless `GET path` on this port returns a 2xx status.
 pub(crate) fn expect_success(port: u16, path: &str) -> Result<()> {
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP set a flag that every waiting loop checks.
+//! Handles Ctrl-C, SIGTERM and SIGHUP by setting a flag that every waiting loop checks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// The error that ends an interrupted command. It is not shown as an error.
+/// The error returned by an interrupted command. It is not shown to the user.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
@@ -19,7 +19,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// After this call, a signal sets the flag instead of ending this process.
+/// Installs the signal handler. From then on, signals set the flag instead of terminating this process.
 pub(crate) fn install_handler() -> Result<()> {
     ctrlc::set_handler(|| REQUESTED.store(true, Ordering::SeqCst)).context("cannot handle Ctrl-C")
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask`: runs and tests the whole system on this machine.
+//! `cargo xtask` runs and tests the whole system on this machine.
 //!
-//! `up`, `test`, `faults`, `clients` and `record` have one file each. They share the tools (`install`), the servers (`servers`,
-//! `test_servers`), child processes (`process`, `guard`), ports and output (`progress`).
+//! The commands `up`, `test`, `faults`, `clients` and `record` each have their own module. The other modules contain
+//! shared code for tools, servers, child processes, ports and output.
 
 mod cargo;
 mod checks;
@@ -39,17 +39,18 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start everything: database, Temporal, simulators, worker and API; stop with Ctrl-C
+    /// Run the database, Temporal, the simulators, a worker and the API until Ctrl-C
     Up(up::Options),
-    /// Run all checks and all tests with their own servers, even while `up` is running
+    /// Run all checks and tests on separate servers. This works even while `up` is running
     Test(test::Options),
-    /// Run the fault table: inject each fault and check that the guarantees hold
+    /// Run the fault table, which injects faults and checks that the guarantees hold
     Faults(faults::Options),
-    /// Check the API with generated clients and SSE libraries (downloads packages; see tests/clients/README.md)
+    /// Check the API with generated clients and SSE libraries, which are downloaded as needed (see
+    /// tests/clients/README.md)
     Clients,
-    /// Record new histories for the replay tests, with their own servers
+    /// Record new workflow histories for the replay tests
     Record,
-    /// Start a program that dies with its parent (used for all child processes)
+    /// Start a program that is killed when its parent process ends
     #[command(name = guard::COMMAND, hide = true)]
     Guard {
         parent: u32,
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if error.is::<interrupt::Interrupted>() {
             progress::print("Stopped.");
-            return ExitCode::from(130); // as shells do after Ctrl-C
+            return ExitCode::from(130); // the exit code of shells after Ctrl-C
         }
         progress::print_error(&error);
         ExitCode::FAILURE

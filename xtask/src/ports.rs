@@ -1,4 +1,4 @@
-//! The ports of the system: flags, availability, and which process uses a port.
+//! Determines the system's ports, and reports the process that is using a port.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,19 +15,19 @@ pub(crate) struct PortOptions {
     /// Pages and HTTP API [default: 8080]
     #[arg(long, value_name = "PORT")]
     api_port: Option<u16>,
-    /// Health checks and metrics of the worker [default: 8081]
+    /// Worker health checks and metrics [default: 8081]
     #[arg(long, value_name = "PORT")]
     worker_port: Option<u16>,
-    /// gRPC API of Temporal [default: 7233]
+    /// Temporal gRPC API [default: 7233]
     #[arg(long, value_name = "PORT")]
     temporal_port: Option<u16>,
     /// Temporal UI [default: 8233]
     #[arg(long, value_name = "PORT")]
     temporal_ui_port: Option<u16>,
-    /// Web inbox of the mail catcher [default: 8025]
+    /// Mail catcher web inbox [default: 8025]
     #[arg(long, value_name = "PORT")]
     inbox_port: Option<u16>,
-    /// SMTP of the mail catcher [default: 1025]
+    /// Mail catcher SMTP [default: 1025]
     #[arg(long, value_name = "PORT")]
     smtp_port: Option<u16>,
     /// LoopAI simulator [default: 5050]
@@ -36,7 +36,7 @@ pub(crate) struct PortOptions {
     /// MariaDB [default: 3307]
     #[arg(long, value_name = "PORT")]
     mariadb_port: Option<u16>,
-    /// Number added to every port without its own flag
+    /// Offset to add to every port that is not set by its own flag
     #[arg(long, value_name = "N", default_value_t = 0)]
     port_offset: u16,
 }
@@ -54,28 +54,30 @@ pub(crate) struct Ports {
 }
 
 impl PortOptions {
-    /// The configured ports if all are free; otherwise an error that lists each port in use and what to do.
+    /// Returns the configured ports if all of them are free. Otherwise, the error lists each port in use and how to
+    /// resolve the conflict.
     pub(crate) fn resolve_free(&self) -> Result<Ports> {
         let ports = self.resolve(self.port_offset)?;
         let problems = ports.problems();
         if problems.is_empty() {
             return Ok(ports);
         }
+        let problems = problems.join("\n  ");
         let mut message =
-            format!("these ports are not free; nothing was started:\n  {}", problems.join("\n  "));
+            format!("these ports are not free, so nothing was started:\n  {problems}");
         if let Some(offset) = self.free_offset() {
             message.push_str(&format!("\n  or move all ports at once: --port-offset {offset}"));
         }
         bail!(message)
     }
 
-    /// The configured ports, with this offset.
+    /// Returns the configured ports, shifted by this offset.
     pub(crate) fn resolve(&self, offset: u16) -> Result<Ports> {
         let choose = |flag: Option<u16>, default: u16| match flag {
             Some(port) => Ok(port),
             None => default.checked_add(offset).with_context(|| {
                 format!(
-                    "--port-offset {offset} moves port {default} above 65535: use a smaller offset"
+                    "--port-offset {offset} moves port {default} above 65535; use a smaller offset"
                 )
             }),
         };
@@ -93,10 +95,19 @@ impl PortOptions {
         Ok(ports)
     }
 
-    fn free_offset(&self) -> Option<u16> {
-        let works =
-            |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.problems().is_empty());
-        (0..=50).map(|thousands| thousands * 1000).find(|offset| works(*offset))
+    /// Finds an offset at which all ports are free. The default ports are avoided even if they are free because another
+    /// system may still be starting its servers or may be started again later. For example, an offset of 1000 would
+    /// move Temporal to the Temporal UI's default port.
+    pub(crate) fn free_offset(&self) -> Option<u16> {
+        let defaults = PortOptions::default().resolve(0).ok()?.list().map(|(_, _, port)| port);
+        let unmoved = self.resolve(0).ok()?.list();
+        let works = |ports: &Ports| {
+            let mut moved = ports.list().into_iter().filter(|service| !unmoved.contains(service));
+            moved.all(|(_, _, port)| !defaults.contains(&port)) && ports.problems().is_empty()
+        };
+        // With these offsets, all default ports stay below the ports used by tests (`find_free`).
+        let mut offsets = (1..=110).map(|hundreds| hundreds * 100);
+        offsets.find(|offset| self.resolve(*offset).is_ok_and(|ports| works(&ports)))
     }
 }
 
@@ -127,7 +138,7 @@ impl Ports {
         Ok(())
     }
 
-    /// For each port that cannot be used: the reason and what to do.
+    /// Describes every unusable port, including the reason and the remedy.
     fn problems(&self) -> Vec<String> {
         let check = |(service, flag, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(_) => None,
@@ -146,8 +157,8 @@ impl Ports {
     }
 }
 
-/// Finds `COUNT` free ports below the range of outgoing connections, so that no connection takes one before its
-/// server does.
+/// Finds `COUNT` free ports below the ephemeral range. Otherwise, an outgoing connection could take a port before its
+/// server starts.
 pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 10_000;
@@ -163,7 +174,7 @@ pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     Ok(ports)
 }
 
-/// The id and name of the process that listens on `port`; `None` if this user may not see it.
+/// Returns the id and name of the process listening on `port`, or `None` if this user is not permitted to see it.
 fn process_on_port(port: u16) -> Option<(u32, String)> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -172,7 +183,7 @@ fn process_on_port(port: u16) -> Option<(u32, String)> {
     let target = format!("socket:[{socket}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
-        // The files of other users' processes cannot be read.
+        // Other users' processes are skipped because their open files cannot be read.
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         if files.flatten().any(|file| {
             fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == target.as_str())
@@ -184,7 +195,7 @@ fn process_on_port(port: u16) -> Option<(u32, String)> {
     None
 }
 
-/// The inode of the socket that listens on `port`, from the kernel's socket table.
+/// Looks up the inode of the socket listening on `port` in the kernel's socket table.
 fn listening_socket(table: &str, port: u16) -> Option<u64> {
     const LISTENING: &str = "0A";
     table.lines().skip(1).find_map(|line| {
@@ -252,11 +263,17 @@ mod tests {
     }
 
     #[test]
-    fn the_suggested_offset_works() -> Result<()> {
-        let offset = PortOptions::default().free_offset().context("no offset found")?;
-        let options = PortOptions { port_offset: offset, ..PortOptions::default() };
-        eventually(|| options.resolve_free().ok())
-            .with_context(|| format!("{offset} does not work"))?;
+    fn the_suggested_offset_avoids_ports_in_use_and_the_default_ports() -> Result<()> {
+        let options = PortOptions::default();
+        let defaults = options.resolve(0)?.list().map(|(_, _, port)| port);
+        for service in 0..defaults.len() {
+            let offset = options.free_offset().context("no offset found")?;
+            let ports = options.resolve(offset)?.list();
+            assert!(ports.iter().all(|(_, _, port)| !defaults.contains(port)), "{offset}");
+            // Once any of these ports is taken, the offset is not suggested again.
+            let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports[service].2))?;
+            assert_ne!(options.free_offset(), Some(offset), "{:?} is taken", ports[service]);
+        }
         Ok(())
     }
 

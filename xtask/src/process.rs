@@ -1,6 +1,6 @@
-//! Child processes: servers that run until they are stopped, and jobs that run to their end.
+//! Child processes. Servers run until they are stopped; jobs run to completion.
 //!
-//! Every child is started with [`guard`], so that it cannot outlive this process.
+//! Every child is started with [`guard`], so it cannot outlive this process.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -18,7 +18,7 @@ use crate::progress::Step;
 use crate::{guard, interrupt};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Grace period for an interrupted job.
+/// Time allowed for an interrupted job to exit before it is killed.
 const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of log lines to show when a process fails.
 const TAIL_LINES: usize = 20;
@@ -32,8 +32,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `command`, made with [`guard::command`], and writes its output to a new `log`. The previous log is kept.
-    /// A server that does not stop within `stop_timeout` is killed.
+    /// Starts a command created by [`guard::command`] and writes its output to a new `log`. Any previous log is
+    /// renamed. If the server does not stop within `stop_timeout`, it is killed.
     pub(crate) fn start(
         name: &'static str,
         mut command: Command,
@@ -49,7 +49,7 @@ impl Server {
         Ok(Self { name, child, log, stop_timeout })
     }
 
-    /// Waits until `probe` succeeds. Fails if the server ends, or after `limit`.
+    /// Waits until `probe` succeeds. Returns an error if the server exits first or `limit` elapses.
     pub(crate) fn await_ready(
         &mut self,
         limit: Duration,
@@ -87,7 +87,7 @@ impl Server {
             step.warn(format!("the {} had already ended", self.name));
             return Ok(());
         }
-        // The id cannot belong to another process: only this process can reap the child, and it has not done so.
+        // The id cannot have been reused because this process has not reaped the child yet.
         let process = process_id(&self.child)?;
         kill(process, Signal::SIGTERM)?;
         let requested = Instant::now();
@@ -115,13 +115,13 @@ impl Server {
 
 #[derive(Default)]
 pub(crate) struct Servers {
-    /// In the order in which they were started.
+    /// Running servers, in the order in which they were started.
     running: Vec<Server>,
 }
 
 impl Servers {
     pub(crate) fn add(&mut self, server: Server) -> &mut Server {
-        // Servers are added before they are ready, so that they are stopped even if startup fails.
+        // Servers are added before they are ready so that they are stopped even if startup fails.
         let index = self.running.len();
         self.running.push(server);
         &mut self.running[index]
@@ -147,7 +147,8 @@ impl Servers {
     }
 }
 
-/// Runs `command`, made with [`guard::command`], and writes its output to `log`. An error contains the end of the log.
+/// Runs a command created by [`guard::command`] and writes its output to `log`. If the command fails, the error
+/// includes the end of the log.
 pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     let program = program_name(&command);
     let child =
@@ -159,15 +160,15 @@ pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a job and calls `meanwhile` repeatedly. If `meanwhile` fails, or on an interrupt, the job and its children
-/// are stopped.
+/// Waits for a job, calling `meanwhile` repeatedly. If `meanwhile` fails or the user interrupts, the job and its
+/// children are stopped.
 pub(crate) fn wait(
     mut child: Child,
     mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<ExitStatus> {
     let group = process_id(&child)?;
     let outcome = loop {
-        // Does not reap the child: until it is reaped, its id cannot become the id of another group.
+        // `has_ended` does not reap the child, so its process group id cannot be reused.
         if has_ended(group)? {
             break Ok(());
         }
@@ -183,7 +184,7 @@ pub(crate) fn wait(
             sleep(POLL_INTERVAL);
         }
     }
-    // Kills the processes that the job left in its group. Usually there are none, so an error is normal.
+    // Kills any processes that the job left in its group. Usually there are none, so errors are ignored.
     let _ = killpg(group, Signal::SIGKILL);
     let status = child.wait()?;
     outcome.map(|()| status)
@@ -252,7 +253,7 @@ mod tests {
 
         assert_eq!(status.code(), Some(3));
         let left_behind: i32 = fs::read_to_string(file)?.trim().parse()?;
-        // The process has ended, or is a zombie that process 1 has not reaped yet.
+        // A killed process has either gone or is a zombie that has not been reaped by process 1 yet.
         let ended = || {
             let state = fs::read_to_string(format!("/proc/{left_behind}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_stopped_when_its_condition_fails() -> Result<()> {
+    fn a_job_is_stopped_when_a_check_fails_while_it_is_running() -> Result<()> {
         let started = Instant::now();
         let outcome = wait(shell("sleep 60")?, || bail!("the database ended"));
         assert_eq!(

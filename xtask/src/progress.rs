@@ -1,7 +1,7 @@
-//! The output: one line per step, with its outcome and duration.
+//! Prints one line per step with its outcome and duration.
 //!
-//! A terminal shows a spinner until the step ends; elsewhere (file, CI) the line is printed once at the end. Write
-//! errors are ignored, because a closed terminal must not prevent an orderly shutdown.
+//! On a terminal, a spinner is shown until the step ends. In a file or in CI, the line is printed when the step ends.
+//! Write errors are ignored because a closed terminal must not prevent an orderly shutdown.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use console::{StyledObject, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// Width of a step's text, which is followed by its duration.
+/// Width of a step's text, which is followed by the duration.
 const TEXT_WIDTH: usize = 62;
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A step in progress. Dropping it without an outcome marks it as failed.
+/// A step in progress. If it is dropped without an outcome, it is shown as failed.
 pub(crate) struct Step {
     title: String,
     started: Instant,
@@ -23,7 +23,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Begins a step that prints nothing itself.
+    /// Begins a step that produces no output of its own.
     pub(crate) fn begin(title: impl Into<String>) -> Self {
         let step = Self::new(title.into(), ProgressDrawTarget::stdout());
         if !step.spinner.is_hidden() {
@@ -32,7 +32,7 @@ impl Step {
         step
     }
 
-    /// Begins a step whose own output follows its title.
+    /// Begins a step whose output is printed below the title.
     pub(crate) fn begin_streaming(title: impl Into<String>) -> Self {
         let step = Self::new(title.into(), ProgressDrawTarget::hidden());
         print(format!("\n{} {}", style("▸").dim(), step.title));
@@ -84,7 +84,7 @@ pub(crate) fn print(line: impl Display) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Prints an error with its causes to stderr.
+/// Prints an error and its causes to stderr.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let mut causes = error.chain().map(ToString::to_string);
     let mut text = causes.next().unwrap_or_default();

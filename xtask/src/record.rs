@@ -1,4 +1,4 @@
-//! `cargo xtask record`: records new histories for the replay tests with the current code.
+//! `cargo xtask record` uses the current code to record new histories for the replay tests.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs all checks and all tests with their own servers.
+//! `cargo xtask test` starts servers and runs all checks and tests on them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZero;
@@ -20,17 +20,17 @@ use crate::{cargo, checks, install, interrupt, process, progress, test_servers};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Keep the data and logs of the servers in .diagflow/test-…
+    /// Keep the servers' data and logs in .diagflow/test-…
     #[arg(long)]
     keep: bool,
-    /// Arguments for `cargo test`, such as part of a test name; skips the other checks
+    /// Arguments for `cargo test`, such as part of a test name. If any are given, all other checks are skipped
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filter: Vec<String>,
 }
 
-/// Time limit for the end of the output, which a process that a test left behind may hold open.
+/// Maximum time to wait for the output to end. A process left behind by a test may keep it open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Number of parallel tests in addition to one per core: tests mostly wait for servers.
+/// Number of parallel tests in addition to one per core. More tests than cores can run because tests mostly wait.
 const EXTRA_TEST_THREADS: usize = 2;
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::install_handler()?;
     let workspace = Workspace::open()?;
-    // Missing tools must be reported before the long build.
+    // Tools are installed before the build so that a missing tool is reported early.
     let tools = install::find_or_install(&workspace)?;
     let mut failures = Vec::new();
     let mut count = TestCount::default();
@@ -57,14 +57,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     for failure in &failures {
         progress::print(format!("failed: {failure}"));
     }
-    // Each failed check or build counts as one failure in addition to the failed tests.
+    // In addition to the failed tests, each failed check or build counts as one failure.
     count.failed += u64::try_from(failures.len())?;
     progress::print(format!("took {}", progress::seconds(started.elapsed()).trim_start()));
     progress::print(count);
     Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Records a failure so that the next steps still run. An interrupt is returned as an error, which ends the run.
+/// Records a failure and lets the remaining steps run. An interrupt is returned as an error and ends the run.
 fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
@@ -107,11 +107,11 @@ fn run_tests(
     let (shared_count, ended) = count_and_print(output);
 
     let status = process::wait(child, || servers.expect_alive());
-    // Returns immediately unless a process outside the group of cargo still holds the output.
+    // This call returns immediately unless a process outside cargo's process group keeps the output open.
     let _: Result<(), RecvTimeoutError> = ended.recv_timeout(OUTPUT_TIMEOUT);
     *count = *shared_count.lock().unwrap_or_else(PoisonError::into_inner);
     if !status?.success() && count.failed == 0 {
-        bail!("cargo test failed outside its tests: see above");
+        bail!("cargo test failed, but not because of a failed test; see its output above");
     }
     let outcome = format!("cargo test: {count}");
     if count.failed == 0 {
@@ -133,7 +133,7 @@ fn test_arguments(filter: &[String]) -> Vec<&str> {
     if !has(&["-p", "--package"]) {
         arguments.push("--workspace");
     }
-    // No crate has documentation tests, and rustdoc needs seconds per crate to find none.
+    // Documentation tests are skipped. There are none, and rustdoc would take seconds per crate to find that out.
     if !has(&["--lib", "--bin", "--bins", "--test", "--tests", "--example", "--examples", "--doc"])
     {
         arguments.push("--tests");
@@ -142,7 +142,8 @@ fn test_arguments(filter: &[String]) -> Vec<&str> {
     arguments
 }
 
-/// Prints the output line by line and counts the results. The receiver is notified when the output ends.
+/// Prints the output line by line and counts the test results. The returned receiver gets a message when the output
+/// ends.
 fn count_and_print(output: ChildStdout) -> (Arc<Mutex<TestCount>>, mpsc::Receiver<()>) {
     let count = Arc::new(Mutex::new(TestCount::default()));
     let (ended, receiver) = mpsc::channel();
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_passed_on_and_may_name_a_package() {
+    fn a_filter_is_passed_on_and_may_include_a_package() {
         let arguments = |words: &[&str]| {
             let filter: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             test_arguments(&filter).join(" ")

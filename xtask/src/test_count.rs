@@ -1,8 +1,8 @@
-//! Counts the results of the test runner.
+//! Counts the test results printed by the test runner.
 
 use std::fmt;
 
-/// Numbers of passed and failed tests of all test binaries.
+/// Numbers of passed and failed tests across all test binaries.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TestCount {
     pub(crate) passed: u64,
@@ -10,9 +10,9 @@ pub(crate) struct TestCount {
 }
 
 impl TestCount {
-    /// Adds the result of a test binary, if the line contains one.
+    /// Adds a test binary's result if `line` contains one.
     pub(crate) fn count(&mut self, line: &str) {
-        // `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
+        // A result has the form `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; …`.
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let (Some(passed), Some(failed)) =
             (number_before(result, "passed;"), number_before(result, "failed;"))
@@ -28,7 +28,7 @@ impl TestCount {
     }
 }
 
-/// The last line of a run. Other programs parse it, so its format is fixed.
+/// Formats the last line of a run. The format must not change because other programs parse this line.
 impl fmt::Display for TestCount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} passed, {} failed", self.passed, self.failed)
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_of_several_binaries_are_added_up() {
+    fn results_from_several_binaries_are_added_up() {
         let mut count = TestCount::default();
         for line in [
             "running 4 tests",

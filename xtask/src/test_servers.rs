@@ -1,4 +1,4 @@
-//! Servers for tests: a new database server and a new Temporal server, on free ports and in their own folder, even
+//! Starts new database and Temporal servers for tests. They use free ports and a separate folder, so tests can run
 //! while `cargo xtask up` is running.
 
 use std::fs;
@@ -13,13 +13,13 @@ use crate::servers::{self, Accounts, SystemFolder, TemporalAddresses};
 use crate::workspace::{Lock, Workspace, create_private_dir};
 use crate::{cargo, guard, interrupt, ports, progress};
 
-/// Builds the `diagflow` binary and all tests with one set of features, so that `cargo test` recompiles nothing.
+/// Builds the `diagflow` binary and all tests with a single set of features so that `cargo test` recompiles nothing.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
-/// The URL of the tests' database server. If it is set, no database server is started.
+/// Environment variable with the URL of the test database server. If it is set, no database server is started.
 const DATABASE: &str = "DIAGFLOW_TEST_MYSQL_URL";
 
-/// Builds an example of the crate `tests` and runs it with new servers. `prepare` completes its command.
+/// Builds an example program from the `tests` crate and runs it with new servers. `prepare` adds its arguments.
 pub(crate) fn run_program(
     name: &str,
     keep: bool,
@@ -40,8 +40,8 @@ pub(crate) fn run_program(
     })
 }
 
-/// Runs `work` with new servers, then stops them. `work` receives environment variables with their addresses. `keep`
-/// preserves their data and logs.
+/// Starts new servers, runs `work`, and stops the servers. `work` receives their addresses as environment variables. If
+/// `keep` is set, the servers' data and logs are not deleted.
 pub(crate) fn with_servers(
     workspace: &Workspace,
     tools: &Tools,
@@ -100,7 +100,7 @@ struct TestFolder {
 }
 
 impl TestFolder {
-    /// Creates a folder, and deletes those of killed runs.
+    /// Creates a folder, and deletes those left behind by killed runs.
     fn make(workspace: &Workspace, keep: bool) -> Result<Self> {
         remove_leftovers(&workspace.state())?;
         let path = workspace.state().join(format!("test-{}", std::process::id()));
@@ -108,8 +108,8 @@ impl TestFolder {
             fs::remove_dir_all(&path)?;
         }
         create_private_dir(&path)?;
-        let lock =
-            Lock::try_acquire(&path.join("lock"))?.context("a new folder is locked already")?;
+        let lock = Lock::try_acquire(&path.join("lock"))?
+            .context("another process has locked the new folder")?;
         Ok(Self { path, keep, _lock: lock })
     }
 }
@@ -117,7 +117,7 @@ impl TestFolder {
 impl Drop for TestFolder {
     fn drop(&mut self) {
         if self.keep {
-            // The next run does not delete a folder without a lock file.
+            // The lock file is removed because later runs do not delete folders without one.
             let _ = fs::remove_file(self.path.join("lock"));
             progress::print(format!("Data and logs are kept in {}", self.path.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
@@ -126,7 +126,7 @@ impl Drop for TestFolder {
     }
 }
 
-/// Deletes the test folders of runs that have ended: no process holds their lock.
+/// Deletes test folders whose lock is free, which means that their runs have ended.
 fn remove_leftovers(state: &Path) -> Result<()> {
     for entry in fs::read_dir(state)?.flatten() {
         let lock = entry.path().join("lock");
@@ -154,10 +154,10 @@ mod tests {
         remove_leftovers(state.path())?;
 
         let exists = |name| state.path().join(name).exists();
-        assert!(!exists("test-1"), "its run was killed");
-        assert!(exists("test-2"), "its run is active");
-        assert!(exists("test-3"), "it was kept on purpose");
-        assert!(exists("mariadb"), "it belongs to no test");
+        assert!(!exists("test-1"), "the run of this folder was killed");
+        assert!(exists("test-2"), "the run of this folder is active");
+        assert!(exists("test-3"), "this folder was kept on purpose");
+        assert!(exists("mariadb"), "this folder belongs to no test");
         Ok(())
     }
 }

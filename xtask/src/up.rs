@@ -1,4 +1,4 @@
-//! `cargo xtask up`: runs the whole system on this machine until Ctrl-C.
+//! `cargo xtask up` runs the whole system on this machine until Ctrl-C.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// Build and run with optimizations
     #[arg(long)]
     release: bool,
-    /// Folder for data and logs, to run a second system [default: .diagflow]
+    /// Folder for data and logs. A second system needs a separate folder [default: .diagflow]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Run this `diagflow` binary instead of building one
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     let home = home(&workspace, options)?;
-    let _lock = acquire_lock(&home)?;
+    let _lock = acquire_lock(&home, &options.ports)?;
     let ports = options.ports.resolve_free()?;
 
     let shown = workspace.relative(home.folder());
@@ -67,14 +67,14 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if servers.is_empty() => Err(error),
-        // An interrupt during the start has the same outcome as one before it.
+        // An interrupt has the same outcome before, during and after server startup.
         Err(error) if error.is::<interrupt::Interrupted>() => {
             progress::print("");
             servers.stop_all()?;
             Err(error)
         }
         Err(error) => {
-            // Printed first, because stopping the servers takes a while.
+            // The error is printed before stopping the servers because stopping them takes a while.
             progress::print_error(&error);
             progress::print("");
             servers.stop_all()?;
@@ -84,21 +84,18 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
     }
 }
 
-/// Only one system may use a data folder.
-fn acquire_lock(home: &SystemFolder) -> Result<Lock> {
+/// Acquires the lock on a data folder, which only one system may use at a time.
+fn acquire_lock(home: &SystemFolder, ports: &PortOptions) -> Result<Lock> {
     let path = home.folder().join("up.lock");
     if let Some(lock) = Lock::try_acquire(&path)? {
         return Ok(lock);
     }
-    match Lock::holder(&path) {
-        Some(holder) => {
-            bail!(
-                "`cargo xtask up` is already running with this data (process {holder}): stop it, or use \
-                 --data and --port-offset for a second system"
-            )
-        }
-        None => bail!("`cargo xtask up` is already running with this data"),
-    }
+    let holder = Lock::holder(&path).map_or_else(String::new, |id| format!(" (process {id})"));
+    let offset = ports.free_offset().map_or_else(|| "N".to_owned(), |offset| offset.to_string());
+    bail!(
+        "`cargo xtask up` is already using this data folder{holder}; stop it, or start a second system with \
+         --data FOLDER --port-offset {offset}"
+    )
 }
 
 fn start(
@@ -112,7 +109,7 @@ fn start(
     let product = product(workspace, options)?;
     let password = workspace::read_or_create_secret(&home.folder().join("mariadb-password"))?;
     let diagflow = Diagflow::new(product, home, ports, &password)?;
-    // Servers stop in reverse order: those that accept work first, those that store data last.
+    // Servers are stopped in reverse order so that those that store data stop last.
     let accounts = Accounts::Product { password: &password };
     servers::start_mariadb(servers, &tools.mariadb, home, ports.mariadb, &accounts)?;
     let temporal = TemporalAddresses { grpc: ports.temporal, ui: Some(ports.temporal_ui) };
@@ -184,7 +181,7 @@ mod tests {
     use crate::process::Server;
 
     #[test]
-    fn an_interrupt_returns_the_same_error_with_and_without_servers() -> Result<()> {
+    fn an_interrupt_returns_the_same_error_whether_or_not_servers_are_running() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let mut sleep = Command::new("sleep");
         sleep.arg("60");

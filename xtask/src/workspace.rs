@@ -1,4 +1,4 @@
-//! Files and folders: the workspace, and `.diagflow/`, which contains everything that a run leaves behind.
+//! Workspace folders. `.diagflow/` contains everything that runs leave behind.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace in which `cargo xtask` was called. Creates `.diagflow/`, accessible only to this user.
+    /// Opens the workspace in which `cargo xtask` was run. Creates `.diagflow/`, which only this user can access.
     pub(crate) fn open() -> Result<Self> {
         let crate_folder =
             std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
@@ -27,7 +27,7 @@ impl Workspace {
         &self.root
     }
 
-    /// `.diagflow/`: data, logs and downloaded tools.
+    /// The `.diagflow/` folder, which contains data, logs and downloaded tools.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join(".diagflow")
     }
@@ -36,13 +36,13 @@ impl Workspace {
         self.state().join("tools")
     }
 
-    /// The path relative to the workspace, for messages.
+    /// Formats a path relative to the workspace, for messages.
     pub(crate) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 }
 
-/// Creates a folder, and its parents, that only this user can enter.
+/// Creates a folder and its parents, accessible only to this user.
 pub(crate) fn create_private_dir(folder: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -51,9 +51,9 @@ pub(crate) fn create_private_dir(folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot create the folder {}", folder.display()))
 }
 
-/// Writes a file that only this user can read. Replaces an existing file.
+/// Writes a file that only this user can read, replacing any existing file.
 pub(crate) fn write_private_file(path: &Path, text: &str) -> Result<()> {
-    // An existing file would keep its mode.
+    // An existing file is removed first because overwriting it would keep its permissions.
     if path.exists() {
         fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
@@ -66,7 +66,7 @@ pub(crate) fn write_private_file(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Reads the secret in the file `path`; creates a random one if it is missing.
+/// Reads a secret from the file at `path`. If the file does not exist, creates it with a random secret.
 pub(crate) fn read_or_create_secret(path: &Path) -> Result<String> {
     if let Ok(text) = fs::read_to_string(path)
         && !text.trim().is_empty()
@@ -82,13 +82,13 @@ pub(crate) fn read_or_create_secret(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// A lock that is held until it is dropped or the process ends.
+/// A file lock, held until this value is dropped or the process ends.
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Acquires the lock `path`; `None` if another process holds it.
+    /// Acquires the lock at `path`. Returns `None` if another process holds it.
     pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -115,10 +115,10 @@ impl Lock {
     }
 }
 
-/// The `file:` URL of a folder.
+/// Returns the `file:` URL of a folder.
 pub(crate) fn file_url(path: &Path) -> Result<String> {
     let Some(text) = path.to_str().filter(|_| path.is_absolute()) else {
-        bail!("{} cannot be written as a URL", path.display());
+        bail!("{} is not an absolute UTF-8 path, so it has no file: URL", path.display());
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let escaped = text.bytes().map(|byte| {

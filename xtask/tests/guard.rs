@@ -1,4 +1,4 @@
-//! A child that is started with the guard dies with the thread that started it.
+//! Tests that a child started with the guard is killed when the thread that started it ends.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ fn guarded_sleep(parent: u32) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Waits until the guard has replaced itself with the program.
+/// Waits until the guard has replaced itself with `sleep`.
 fn has_become_sleep(child: &Child) -> bool {
     let started = Instant::now();
     let name = format!("/proc/{}/comm", child.id());
@@ -31,7 +31,7 @@ fn has_become_sleep(child: &Child) -> bool {
 #[test]
 fn a_child_is_killed_when_its_parent_ends() -> std::io::Result<()> {
     let started = Instant::now();
-    // The kernel watches the thread, so a thread that ends has the effect of a killed process.
+    // To the child, the end of this thread is equivalent to the parent process being killed.
     let parent = thread::spawn(|| {
         let child = guarded_sleep(std::process::id())?;
         assert!(has_become_sleep(&child));
@@ -45,7 +45,7 @@ fn a_child_is_killed_when_its_parent_ends() -> std::io::Result<()> {
 }
 
 #[test]
-fn a_child_whose_parent_is_already_gone_does_not_start() -> std::io::Result<()> {
+fn a_child_does_not_start_if_its_parent_has_already_ended() -> std::io::Result<()> {
     const NOBODY: u32 = 1;
     let status = guarded_sleep(NOBODY)?.wait()?;
     assert_eq!(status.code(), Some(1));

@@ -1,4 +1,4 @@
-// What all checks share: the API, the photo, and the messages that a stream must deliver.
+// The API, the photo and the assertions that all checks share.
 
 import { readFileSync } from "node:fs";
 
@@ -6,7 +6,7 @@ export const url = required("DIAGFLOW_URL");
 const bytes = new Uint8Array(readFileSync(required("PHOTO")));
 export const photo = new File([bytes], "retina.jpg", { type: "image/jpeg" });
 export const photoDataUrl = `data:image/jpeg;base64,${Buffer.from(bytes).toString("base64")}`;
-// Submissions for one recipient are limited.
+// The address is random, because the number of submissions per recipient is limited.
 export const email = `${crypto.randomUUID()}@example.org`;
 
 export interface Message {
@@ -37,7 +37,7 @@ export async function submit(): Promise<Submission> {
   return { id: body.submission_id, token: body.access_token };
 }
 
-/** A stream has ended well if it started with the receipt, ended with the result, and repeated nothing. */
+/** Asserts that a stream started with `received`, ended with `result_ready`, and repeated no message. */
 export function checkMessages(client: string, messages: Message[]) {
   const steps = messages.map((message) => message.step);
   const isComplete = steps[0] === "received" && steps.at(-1) === "result_ready";

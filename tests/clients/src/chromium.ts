@@ -1,12 +1,8 @@
 import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { withBrowser } from "./browser.ts";
 import { checkMessages, email, photoDataUrl, url, type Message } from "./checks.ts";
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
-try {
+await withBrowser(async (browser) => {
   const page = await browser.newPage();
   // A page of the same origin, so that the browser sends the cookie of the submission.
   await page.goto(`${url}/health`);
@@ -15,6 +11,4 @@ try {
   const submission = { email, data: photoDataUrl };
   const messages: Message[] = await page.evaluate(`(${follow})(${JSON.stringify(submission)})`);
   checkMessages("EventSource of Chromium", messages);
-} finally {
-  await browser.close();
-}
+});

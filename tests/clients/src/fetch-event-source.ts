@@ -1,7 +1,7 @@
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { checkMessages, submit, url, type Message } from "./checks.ts";
 
-// The library expects a browser. It uses these three members only.
+// The library expects a browser, but uses only `window` and three members of `document`.
 Object.assign(globalThis, {
   window: globalThis,
   document: { hidden: false, addEventListener() {}, removeEventListener() {} },
@@ -14,7 +14,7 @@ await fetchEventSource(`${url}/api/user/events/${id}`, {
   onmessage: (event) => {
     messages.push(JSON.parse(event.data));
   },
-  // Without this, the library reconnects for ever after an error in the handler.
+  // The error must be thrown again. Otherwise, the library reconnects forever after an error in the handler.
   onerror: (error) => {
     throw error;
   },

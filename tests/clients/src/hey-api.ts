@@ -4,7 +4,7 @@ import { checkMessages, email, photoDataUrl, url, type Message } from "./checks.
 
 client.setConfig({ baseUrl: url });
 
-// For an operation that accepts JSON and a form, hey-api generates JSON only.
+// If an operation accepts JSON and a form, hey-api generates only the JSON variant.
 const { data: accepted, error } = await createSubmission({
   body: { email, comments: "itches", consent: true, images: [{ data: photoDataUrl, name: "retina.jpg" }] },
 });
@@ -15,7 +15,7 @@ const path = { id: accepted.submission_id };
 
 const messages: Message[] = [];
 const { stream } = await followSubmission({ path, headers, sseMaxRetryAttempts: 1 });
-// The type includes `void`, for the response 204.
+// The type of a message includes `void`, because of the response 204.
 for await (const message of stream) if (message) messages.push(message);
 checkMessages("hey-api", messages);
 

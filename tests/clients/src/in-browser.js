@@ -14,7 +14,7 @@ async ({ email, data }) => {
 
   const messages = [];
   const source = new EventSource(`/api/user/events/${accepted.submission_id}`);
-  // A browser reconnects after the end of a stream, and stops when the API then responds with 204.
+  // A browser reconnects after a stream has ended. It stops when the API responds with 204.
   await new Promise((resolve, reject) => {
     const receive = (event) => {
       try {

@@ -5,7 +5,7 @@ import { checkMessages, email, photo, url, type Message } from "./checks.ts";
 const client = createClient<paths>({ baseUrl: url });
 
 const { data: accepted, error } = await client.POST("/api/user/submit", {
-  // openapi-typescript types a file as a string.
+  // The types that openapi-typescript generates declare a file as a string.
   body: { email, comments: "itches", consent: "true", images: [photo as unknown as string] },
   bodySerializer: (body) => {
     const form = new FormData();

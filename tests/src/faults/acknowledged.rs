@@ -1,4 +1,4 @@
-//! Acknowledged requests: each submission with a 202 response, and each successful staff action.
+//! A record of all acknowledged requests: submissions that got a 202 response, and successful staff actions.
 
 use crate::client::AcceptedSubmission;
 use crate::photos::Photo;
@@ -11,15 +11,17 @@ pub(crate) struct AcknowledgedSubmission {
     pub(crate) accepted: AcceptedSubmission,
     pub(crate) email: String,
     pub(crate) comments: String,
-    /// SHA-256 digests of the photos, in the order in which they were sent.
+    /// SHA-256 digests of the photos, in request order.
     pub(crate) photos: Vec<String>,
-    /// Digests of the photos without metadata.
+    /// SHA-256 digests of the photos after their metadata has been removed.
     pub(crate) cleaned_photos: Vec<String>,
     pub(crate) consent_version: String,
-    /// Successful staff actions, by their names in the audit log.
+    /// The names under which successful staff actions appear in the audit log.
     pub(crate) staff_actions: Vec<&'static str>,
-    /// Completion only, unless the row allows other ends.
+    /// Ends that the row allows. By default, only completion is allowed.
     pub(crate) allowed_ends: Vec<ExpectedEnd>,
+    /// Whether staff have erased the submission.
+    pub(crate) is_erased: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,7 @@ impl AcknowledgedSubmission {
             consent_version: CONSENT_VERSION.to_owned(),
             staff_actions: Vec::new(),
             allowed_ends: vec![ExpectedEnd::COMPLETED],
+            is_erased: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that follow the event stream of a submission to its end.
+//! Clients that follow a submission's event stream until it ends.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::sse::SseStream;
@@ -15,7 +15,7 @@ pub(crate) struct ReceivedEvent {
     pub(crate) step: String,
 }
 
-/// A client that follows an event stream and reconnects when it breaks.
+/// A client that follows an event stream and reconnects when the connection is lost.
 pub(crate) struct Listener {
     pub(crate) submission_id: String,
     received: Arc<Mutex<Vec<ReceivedEvent>>>,
@@ -34,7 +34,7 @@ impl Listener {
         Listener { submission_id, received, refused, following: tokio::spawn(following) }
     }
 
-    /// Whether the API has reported that no further events follow.
+    /// Whether the API has indicated that there are no further events.
     pub(crate) fn is_done(&self) -> bool {
         self.following.is_finished()
     }
@@ -43,7 +43,7 @@ impl Listener {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Statuses of responses after which a browser would not reconnect.
+    /// Returns the statuses of any responses that would stop a browser from reconnecting.
     pub(crate) fn refused(&self) -> Vec<StatusCode> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,7 +55,7 @@ impl Drop for Listener {
     }
 }
 
-/// Follows the stream until the API responds with 204, which means that no further events follow.
+/// Follows the stream until the API responds with 204 (no further events) or 410 (the submission was erased).
 async fn follow(
     client: ApiClient,
     submission: AcceptedSubmission,
@@ -76,9 +76,13 @@ async fn follow(
                     received().push(ReceivedEvent { number: event.id, status, step });
                 }
             }
-            // The API requested a retry, or the connection broke.
+            // The client reconnects because the API requested a retry or the connection was lost.
             Ok(response) if response.headers().contains_key("retry-after") => {}
             Err(_) => {}
+            Ok(response) if response.status() == StatusCode::GONE => {
+                refused.lock().unwrap_or_else(PoisonError::into_inner).push(response.status());
+                return;
+            }
             Ok(response) => {
                 refused.lock().unwrap_or_else(PoisonError::into_inner).push(response.status());
             }

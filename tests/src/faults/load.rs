@@ -1,5 +1,5 @@
-//! Simulated patients. Each submits, polls the status, retries as a client would, follows the event stream, and then
-//! submits again.
+//! Simulated patients. Each patient sends a submission, polls its status, follows its event stream, and then sends the
+//! next submission. Failed requests are retried the way a client would retry them.
 
 use super::listener::Listener;
 use crate::client::{AcceptedSubmission, ApiClient};
@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Pause before a retry and between two polls of the status.
+/// Pause before a retry and between status polls.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a patient watches an unfinished submission before sending the next one. With a shorter time, a debug build
-/// could not handle the load; with a longer one, nobody would submit during a fault.
+/// How long a patient follows an unfinished submission before sending the next one. A shorter time would overload a
+/// debug build. A longer one would mean that no submissions are sent during a fault.
 const WATCH_TIME: Duration = Duration::from_secs(2);
 
 pub(crate) struct Load {
@@ -42,7 +42,7 @@ pub(super) struct LoadCounts {
 }
 
 impl Load {
-    /// Each patient uses the APIs in turn.
+    /// Starts the patients. Each patient uses the API processes in rotation.
     pub(crate) fn start(patients: usize, apis: &[ApiClient]) -> Load {
         let (stop, counts) = (CancellationToken::new(), Arc::<LoadCounts>::default());
         let patient = |_| tokio::spawn(run_patient(apis.to_vec(), stop.clone(), counts.clone()));
@@ -61,7 +61,7 @@ impl Load {
         self.counts.deferred.load(Ordering::Relaxed)
     }
 
-    /// The number of streams that broke before their end and were reopened.
+    /// Returns how many streams were interrupted before they ended and were then reopened.
     pub(crate) fn resumed(&self) -> usize {
         let stream_clients =
             self.counts.stream_clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,11 +79,11 @@ impl Load {
         .await;
     }
 
-    /// Lets each patient finish the current submission. Returns all accepted submissions.
+    /// Waits until each patient has finished the current submission, and returns all accepted submissions.
     ///
     /// # Panics
     ///
-    /// Panics if a request failed in a way that no client would retry.
+    /// Panics if any request failed in a way that a client would not retry.
     pub(crate) async fn stop(self) -> Vec<FollowedSubmission> {
         self.stop.cancel();
         let mut all = Vec::new();
@@ -113,7 +113,7 @@ async fn run_patient(
             counts.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(PAUSE).await;
         };
-        // The rotation distributes the listeners over all APIs.
+        // The rotation spreads the listeners across all API processes.
         apis.rotate_left(1);
         let stream_client = ApiClient::round_robin(&apis);
         counts
@@ -136,7 +136,7 @@ async fn run_patient(
     all
 }
 
-/// Ignores a failure that a client would retry, because the next poll is the retry.
+/// Polls the status. Failures that a client would retry are ignored because the next poll acts as the retry.
 async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &LoadCounts) {
     let response = api.get_status(submission).await;
     match success_or_retry(response, StatusCode::OK, counts).await {
@@ -145,7 +145,7 @@ async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &
     }
 }
 
-/// `None` if a client would retry.
+/// Returns the accepted submission, or `None` if a client would retry the request.
 pub(super) async fn accepted_or_retry(
     response: reqwest::Result<Response>,
     counts: &LoadCounts,
@@ -154,7 +154,7 @@ pub(super) async fn accepted_or_retry(
     Some(serde_json::from_value(body).expect("a submission"))
 }
 
-/// The body of the expected response; `None` if a client would retry.
+/// Returns the body of a successful response, or `None` if a client would retry the request.
 ///
 /// # Panics
 ///
@@ -164,7 +164,8 @@ async fn success_or_retry(
     expected: StatusCode,
     counts: &LoadCounts,
 ) -> Option<Value> {
-    // An error means that the connection broke. Reads and requests with a key can be repeated.
+    // An error means that the connection was lost. A client can safely repeat reads and requests that have an
+    // idempotency key.
     let response = response.ok()?;
     let (status, has_retry_after) =
         (response.status(), response.headers().contains_key("retry-after"));

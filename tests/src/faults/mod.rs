@@ -1,8 +1,8 @@
-//! The fault table. Each row injects a real fault and then checks the invariants from outside.
+//! The fault table. Each row injects a real fault and then checks the invariants from the outside.
 //!
-//! A row runs on a `Testbed`, which records what was acknowledged and what listeners received. At the end a `Snapshot`
-//! of the whole system is taken and checked (`invariants`). `cargo xtask faults` runs all rows, `cargo xtask test` a
-//! short selection.
+//! A row runs on a `Testbed`, which records acknowledged requests and the events received by listeners. At the end of
+//! the row, the invariants are checked against a `Snapshot` of the whole system. `cargo xtask faults` runs all rows,
+//! and `cargo xtask test` runs a small selection.
 
 mod acknowledged;
 mod invariants;

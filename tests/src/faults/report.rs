@@ -1,4 +1,4 @@
-//! The result of a row.
+//! The report for a row of the fault table.
 
 use super::invariants::Violation;
 

@@ -1,5 +1,5 @@
-//! The state of the whole system as seen from outside: MySQL, the API's responses, stored files, and the logs of
-//! LoopAI and of the mail server. Taking it changes nothing.
+//! A snapshot of the whole system: the database, API responses, stored files, and the logs of LoopAI and the mail
+//! server. Taking a snapshot does not modify the system.
 
 use super::acknowledged::AcknowledgedSubmission;
 use super::listener::{Listener, ReceivedEvent};
@@ -31,6 +31,8 @@ pub(crate) struct SubmissionRow {
     pub(crate) run_number: i32,
     #[diesel(sql_type = Integer)]
     pub(crate) last_event: i32,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_erased: bool,
 }
 
 #[derive(Debug, Clone, QueryableByName)]
@@ -98,7 +100,7 @@ pub(crate) struct AuditRow {
 
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedMail {
-    /// From the Message-ID.
+    /// Delivery id, taken from the Message-ID.
     pub(crate) delivery_id: String,
     pub(crate) to: Vec<String>,
     pub(crate) subject: String,
@@ -110,7 +112,7 @@ pub(crate) struct ListenerRecord {
     pub(crate) submission_id: String,
     pub(crate) received: Vec<ReceivedEvent>,
     pub(crate) is_done: bool,
-    /// Statuses of responses after which a browser would not reconnect.
+    /// Statuses of any responses that would stop a browser from reconnecting.
     pub(crate) refused: Vec<StatusCode>,
 }
 
@@ -123,23 +125,23 @@ pub(crate) struct Snapshot {
     pub(crate) deliveries: Vec<DeliveryRow>,
     pub(crate) files: Vec<FileRow>,
     pub(crate) audit: Vec<AuditRow>,
-    /// Digests of the stored files whose content matches the digest.
+    /// Digests of the stored files whose content matches their digest.
     pub(crate) intact_files: Vec<String>,
     /// The status document of each acknowledged submission.
     pub(crate) documents: Vec<(String, Value)>,
     pub(crate) executions: Vec<ExecutionRecord>,
     pub(crate) mails: Vec<AcceptedMail>,
     pub(crate) listeners: Vec<ListenerRecord>,
-    /// The output of `diagflow audit verify` if the command failed.
+    /// Output of `diagflow audit verify`, if it failed.
     pub(crate) audit_error: Option<String>,
     /// Workflows that are still open in Temporal.
     pub(crate) open_workflows: Vec<String>,
-    /// The reason why the service did not recover.
+    /// Why the service did not recover, if it did not.
     pub(crate) not_recovered: Option<String>,
 }
 
 impl Snapshot {
-    /// Requires the API, MySQL and the simulators to be reachable.
+    /// Takes a snapshot. The API, MySQL and the simulators must be reachable.
     pub(crate) async fn collect(
         stack: &Stack,
         acknowledged: &[AcknowledgedSubmission],
@@ -149,7 +151,7 @@ impl Snapshot {
             submissions: rows(
                 stack,
                 "SELECT id, email, comments, consent_version, status, error_code, run_number, \
-                 last_event FROM submissions",
+                 last_event, erased_at IS NOT NULL AS is_erased FROM submissions",
             )
             .await,
             runs: rows(
@@ -190,7 +192,7 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// Number of submissions and e-mails by final status.
+    /// Counts submissions and e-mails by final status.
     pub(crate) fn count_ends(&self) -> BTreeMap<String, i64> {
         let mut ends = BTreeMap::new();
         let submissions = self.submissions.iter().map(|row| match &row.error_code {

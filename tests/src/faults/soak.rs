@@ -1,7 +1,8 @@
-//! A long random run: patients, staff and faults at the same time, followed by the usual checks.
+//! A soak test, which runs patients, staff and random faults concurrently for a long time and then checks the
+//! invariants.
 //!
-//! The seed determines what each of them does and in which order, but not the exact timing. To investigate a violation,
-//! start a run with the same seed.
+//! The seed determines each user's actions and the faults, including their order, but not their exact timing. To
+//! investigate a violation, run a soak test with the same seed.
 
 mod users;
 
@@ -21,12 +22,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// The timeout exceeds the longest backoff of an e-mail or poll, and Temporal's own timeouts after it was killed.
+/// Time limit for all runs to end. It exceeds the longest backoff for e-mails and polls, and Temporal's timeouts after
+/// it has been killed.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(600);
 const FAULT_INTERVAL: Duration = Duration::from_secs(5);
-/// The number of faulty responses that one fault of LoopAI or of the mail server causes.
+/// Number of faulty responses in a single LoopAI or mail server fault.
 const FAULTY_RESPONSES: u32 = 5;
-/// The capacity must be large enough that the simulators discard no records.
+/// Capacity of the simulators, which must be large enough that no records are evicted.
 const CAPACITY: usize = 1_000_000;
 
 pub struct SoakReport {
@@ -72,14 +74,14 @@ impl Soak {
                 .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2")
                 .with("RECONCILE_AFTER_SECONDS", "30")
                 .with("RECONCILE_SWEEP_SECONDS", "5")
-                // One sign-in is valid for the whole run.
+                // With these lifetimes, a single sign-in is valid for the whole soak test.
                 .with("ACCESS_TOKEN_LIFETIME_SECONDS", "86400")
                 .with("SESSION_IDLE_TIMEOUT_SECONDS", "86400")
                 .with("SESSION_LIFETIME_SECONDS", "86400")
         };
         let mut testbed = Testbed::start(options).await;
         testbed.settle_timeout = SETTLE_TIMEOUT;
-        // The outcome is unknown when the mail server drops the connection.
+        // A delivery becomes `unknown` when the mail server drops the connection after the message data.
         testbed.tolerances.delivery_statuses = &["sent", "unknown"];
         let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
         let mut rng = Rng::with_seed(seed);
@@ -155,7 +157,8 @@ impl Soak {
                 "Temporal killed"
             }
             6 => {
-                let faults = ["500", "429:1s", "reset", "hang", "html"];
+                // Five unreadable responses in a row would end a run, so `html` appears only in patients' scripts.
+                let faults = ["500", "429:1s", "reset", "hang", "502"];
                 let fault = faults[self.rng.usize(..faults.len())];
                 let script = format!(
                     "diagnose={fault}*{FAULTY_RESPONSES}, status={fault}*{FAULTY_RESPONSES}, delay=100ms"

@@ -1,4 +1,4 @@
-//! A stack for injecting faults. It records what was acknowledged and what listeners received.
+//! A stack for injecting faults, which records acknowledged requests and the events received by listeners.
 
 use super::acknowledged::{AcknowledgedSubmission, CONSENT_VERSION, ExpectedEnd};
 use super::invariants::{self, Tolerances};
@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) struct Testbed {
     pub(crate) stack: Stack,
     pub(crate) tolerances: Tolerances,
-    /// Time limit for all work to finish after the last fault, and for the probe.
+    /// Time limit for all runs to end after the last fault, and for the probe to finish.
     pub(crate) settle_timeout: Duration,
     acknowledged: Vec<AcknowledgedSubmission>,
     listeners: Vec<Listener>,
@@ -60,7 +60,7 @@ impl Testbed {
         self.submit_with_comments("").await
     }
 
-    /// The comments may contain simulator directives.
+    /// Sends a submission whose comments may contain a simulator directive.
     pub(crate) async fn submit_with_comments(&mut self, comments: &str) -> AcceptedSubmission {
         let (email, photo) = (self.new_patient(), photos::unique_retina());
         let body = ApiClient::submission_body(&email, comments, std::slice::from_ref(&photo));
@@ -76,7 +76,7 @@ impl Testbed {
         all
     }
 
-    /// Submits in the background, because the fault may break the connection.
+    /// Sends a submission in the background because the fault may break the connection.
     pub(crate) fn send(
         &self,
         email: &str,
@@ -96,7 +96,7 @@ impl Testbed {
         tokio::spawn(async move { client.post(&body, key.as_deref()).await })
     }
 
-    /// Submits in the background, and retries until the submission is accepted, as a client would.
+    /// Sends a submission in the background, retrying as a client would until it is accepted.
     pub(crate) fn send_until_accepted(&self, email: &str, key: &str) -> JoinHandle<Response> {
         let body = ApiClient::submission_body(email, "", &[photos::cat()]);
         let (client, key) = (self.stack.client.clone(), key.to_owned());
@@ -128,7 +128,7 @@ impl Testbed {
         accepted
     }
 
-    /// Records a submission of [`Load`](super::load::Load): one photo without comments.
+    /// Records a submission sent by [`Load`](super::load::Load), which has one photo and no comments.
     pub(crate) fn record_followed(
         &mut self,
         FollowedSubmission { accepted, email, listener }: FollowedSubmission,
@@ -158,7 +158,7 @@ impl Testbed {
         self.listeners.push(Listener::follow(client.clone(), submission.clone()));
     }
 
-    /// Records a successful staff action by its name in the audit log.
+    /// Records a successful staff action under its audit log name.
     pub(crate) fn record_staff_action(
         &mut self,
         submission: &AcceptedSubmission,
@@ -182,7 +182,7 @@ impl Testbed {
         self.acknowledged.iter_mut().find(of_it).expect("an acknowledged submission")
     }
 
-    /// Kills the worker when it is held at the failpoint, and starts another one.
+    /// Kills the worker once it is paused at the failpoint, and starts another one.
     pub(crate) async fn kill_worker_at(&mut self, failpoint: Failpoint) {
         self.stack.failpoints.wait_until_reached(failpoint).await;
         self.stack.worker.take().expect("a running process").kill();
@@ -190,7 +190,7 @@ impl Testbed {
         self.stack.start_worker().await;
     }
 
-    /// Kills the API when it is held at the failpoint, and starts another one.
+    /// Kills the API once it is paused at the failpoint, and starts another one.
     pub(crate) async fn kill_api_at(&mut self, failpoint: Failpoint) {
         self.stack.failpoints.wait_until_reached(failpoint).await;
         self.stack.api.take().expect("a running process").kill();
@@ -198,7 +198,7 @@ impl Testbed {
         self.stack.start_api().await;
     }
 
-    /// Waits until everything has finished, takes a snapshot, checks it, and stops the stack.
+    /// Waits until all runs have ended, checks the invariants against a snapshot, and stops the stack.
     pub(crate) async fn report(self) -> RowReport {
         self.report_with_ends().await.0
     }
@@ -216,7 +216,7 @@ impl Testbed {
         (RowReport { submissions, violations }, snapshot.count_ends())
     }
 
-    /// I6: without any help, a new submission is accepted and reaches a terminal state.
+    /// I6: A new submission is accepted and reaches a terminal state without intervention.
     async fn probe(&mut self) -> Result<(), String> {
         self.stack.assert_alive();
         let (email, photo) = (self.new_patient(), photos::unique_retina());
@@ -239,10 +239,11 @@ impl Testbed {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err("a submission that was sent after the fault did not reach a terminal state".to_owned())
+        Err("a submission sent after the fault did not reach a terminal state".to_owned())
     }
 
-    /// Waits until nothing is in progress. After the timeout the checks of the invariants report what has not finished.
+    /// Waits until no run or delivery is in progress. Anything still in progress after the timeout violates an
+    /// invariant.
     async fn settle(&self) {
         let started = Instant::now();
         while started.elapsed() < self.settle_timeout && !self.is_settled().await {
@@ -255,7 +256,7 @@ impl Testbed {
              + (SELECT COUNT(*) FROM deliveries WHERE settled_at IS NULL)";
         self.listeners.iter().all(Listener::is_done)
             && self.stack.database.number(open).await == 0
-            // An open workflow may still change records.
+            // An open workflow may still modify records.
             && history::open_workflows(&self.stack).await.is_empty()
     }
 }
@@ -264,7 +265,7 @@ impl Testbed {
 ///
 /// # Panics
 ///
-/// Panics on a response that no client would retry.
+/// Panics on a response that a client would not retry.
 async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> Response {
     let started = Instant::now();
     loop {

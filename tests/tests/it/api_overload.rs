@@ -1,5 +1,5 @@
-//! API overload: excess requests are refused early, memory stays bounded, and one client does not
-//! block others.
+//! Tests of an overloaded API. It rejects excess requests early, uses a bounded amount of memory, and does not let one
+//! client block the others.
 
 use diagflow_store::Failpoint;
 use diagflow_tests::client::expect_accepted;
@@ -26,7 +26,7 @@ fn small_limits(bytes: usize) -> StackOptions {
         .with("UPLOAD_MEMORY_BYTES", "1")
 }
 
-/// An upload that lacks its last byte, so that the API keeps waiting for it.
+/// Sends all but the last byte of an upload, which keeps the API waiting.
 async fn unfinished_upload(stack: &Stack, bytes: usize) -> TcpStream {
     let mut connection =
         TcpStream::connect(stack.setting("LISTEN_ADDRESS")).await.expect("connected");
@@ -47,7 +47,7 @@ async fn submit(client: &ApiClient, photos: &[Photo]) -> Response {
         .expect("a response")
 }
 
-/// Asserts that a response has status 503, this error code and a `Retry-After` header.
+/// Asserts that a response has status 503, the given error code and a `Retry-After` header.
 async fn assert_unavailable(response: Response, code: &str) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));
@@ -61,7 +61,8 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
     let mut flood = Vec::new();
     let fill = async {
         loop {
-            // One upload at a time, because concurrent uploads may all be refused and leave memory free.
+            // The uploads are sent one at a time, because the API may reject all uploads that arrive at once and leave
+            // memory free.
             flood.push(unfinished_upload(&stack, 300 * 1024).await);
             let response = submit(&stack.client, &[photos::cat()]).await;
             if response.status() != StatusCode::ACCEPTED {
@@ -69,15 +70,15 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
             }
         }
     };
-    let rejected = timeout(LIMIT, fill).await.expect("the flood to use up its share of the memory");
+    let rejected = timeout(LIMIT, fill).await.expect("the flood to use up its share of memory");
     assert_unavailable(rejected, "busy").await;
 
     let other = ApiClient::with_local_address(stack.client.url(""), [127, 0, 0, 2].into());
     expect_accepted(submit(&other, &[photos::cat()]).await).await;
 
-    // The client is served again as soon as its flood ends.
+    // The API accepts requests from the flooding client again as soon as the flood ends.
     drop(flood);
-    eventually("capacity for the client", || async {
+    eventually("the API to accept requests from the client again", || async {
         let response = submit(&stack.client, &[photos::cat()]).await;
         (response.status() == StatusCode::ACCEPTED).then_some(())
     })
@@ -87,7 +88,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
 
 #[tokio::test]
 async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_response() {
-    // More than the operating system buffers for a receiver that does not read.
+    // The operating system buffers less than 64 MiB for a receiver that does not read.
     const SENT: usize = 64 * 1024 * 1024;
     let stack = Stack::api_only(small_limits(256 * 1024)).await;
 
@@ -104,8 +105,8 @@ async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_respo
 async fn memory_stays_bounded_at_ten_times_the_load() {
     const MIB: usize = 1024 * 1024;
     const IMAGE: usize = 2 * MIB;
-    // Base64 makes a body 4/3 the size of its image, and JSON with escapes needs up to four times the
-    // memory of its body. The API has memory for two such bodies.
+    // Base64 makes a request body 4/3 the size of its image. Reading JSON with escapes needs up to four times the
+    // memory of the body. The API has memory for two request bodies of the maximum size.
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOAD: usize = IMAGE;
     const UPLOADS: usize = 10 * BUDGET / (3 * UPLOAD);
@@ -114,7 +115,7 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
     let before = peak_memory(&stack);
 
     let uploads = (0..UPLOADS).map(|number| {
-        // One address per upload, so that the limit per client does not apply.
+        // Each upload comes from a different address to avoid the per-client limit.
         let address = [127, 0, 1, u8::try_from(number % 250).expect("a small number")].into();
         let client = ApiClient::with_local_address(stack.client.url(""), address);
         let noise = Photo { name: "x.png", media_type: "image/png", bytes: vec![7; UPLOAD] };
@@ -133,7 +134,7 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
 #[tokio::test]
 async fn hung_storage_does_not_exhaust_memory() {
     const IMAGE: usize = 2 * 1024 * 1024;
-    // See `memory_stays_bounded_at_ten_times_the_load`.
+    // The test `memory_stays_bounded_at_ten_times_the_load` explains how the budget is calculated.
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOADS: u8 = 40;
     let options = small_limits(IMAGE).with("REQUEST_TIMEOUT_SECONDS", "1");
@@ -143,7 +144,7 @@ async fn hung_storage_does_not_exhaust_memory() {
 
     let mut codes = Vec::new();
     for number in 0..UPLOADS {
-        // One address per upload, so that the limit per client does not apply.
+        // Each upload comes from a different address to avoid the per-client limit.
         let client =
             ApiClient::with_local_address(stack.client.url(""), [127, 0, 1, number].into());
         let mut photo = photos::unique_retina();
@@ -161,7 +162,7 @@ async fn hung_storage_does_not_exhaust_memory() {
     assert!(0 < fit && fit * IMAGE < BUDGET, "{codes:?}");
     assert!(
         codes[fit..].iter().all(|code| code == "busy"),
-        "the others are refused at once: {codes:?}"
+        "requests over the memory budget must be rejected immediately: {codes:?}"
     );
 
     storage.resume();
@@ -179,11 +180,11 @@ fn peak_memory(stack: &Stack) -> usize {
 }
 
 #[tokio::test]
-async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait() {
+async fn new_requests_are_refused_while_earlier_requests_wait_for_a_stalled_database() {
     const CONNECTIONS: usize = 2;
     const FIRST: usize = 3 * CONNECTIONS;
-    // Waiting requests fail after 20 s. Once none of them has got a connection for 10 s, new requests
-    // are refused at once.
+    // A request that is waiting for a database connection fails after 20 s. Once no request has obtained a connection
+    // for 10 s, the API rejects new requests immediately.
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS.to_string())
         .with("DATABASE_POOL_TIMEOUT_SECONDS", "20")
@@ -205,7 +206,7 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
             })
         })
         .collect();
-    let still_waiting = eventually("a new request to be refused", || async {
+    let still_waiting = eventually("a new request to be rejected", || async {
         let photos = [photos::cat()];
         let response = timeout(Duration::from_secs(1), submit(&client, &photos));
         let response = response.await.ok()?;
@@ -214,14 +215,14 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
         Some(still_waiting)
     })
     .await;
-    assert_eq!(still_waiting, FIRST, "an earlier request was refused before the new one");
+    assert_eq!(still_waiting, FIRST, "an earlier request was rejected before the new one");
 
     other.batch_execute("UNLOCK TABLES").await.expect("unlocked");
     let mut codes = Vec::new();
     for one in first {
         codes.push(one.await.expect("ran"));
     }
-    assert!(codes.contains(&StatusCode::ACCEPTED), "the waiting requests are served: {codes:?}");
+    assert!(codes.contains(&StatusCode::ACCEPTED), "no waiting request was accepted: {codes:?}");
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;
 }
@@ -234,7 +235,11 @@ async fn unresponsive_storage_is_reported_before_the_request_times_out() {
     let response = submit(&stack.client, &[photos::cat()]).await;
 
     assert_unavailable(response, "unavailable").await;
-    assert_eq!(stack.database.count_rows("submissions").await, 0, "the submission is not stored");
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        0,
+        "the rejected submission was stored"
+    );
     stack.failpoints.release(Failpoint::BeforeBlobStored);
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;

@@ -1,8 +1,10 @@
-//! The scripts of `deploy/backup` on a server whose disk fails: after the restore, every submission
-//! reaches a final state and no e-mail is sent twice.
+//! Tests of the scripts in `deploy/backup`. After a server's disk has failed and a backup has been restored, every
+//! submission reaches a final state and no e-mail is sent twice.
+
+mod incomplete;
 
 use diagflow_simulators::mail::{Rule, Step};
-use diagflow_store::{Delivery, DeliveryStatus, Role, Sha256};
+use diagflow_store::{Delivery, DeliveryStatus, Role};
 use diagflow_tests::assertions::{executions, mails};
 use diagflow_tests::dedicated_servers::{DedicatedMariaDb, DedicatedTemporal};
 use diagflow_tests::responses::outcome;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Runs a script of `deploy/backup`; returns whether it succeeded, and its output.
+/// Runs a script of `deploy/backup`. Returns whether the script succeeded, and its output.
 async fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup"));
     let path = format!("{}:/usr/bin:/bin", servers::mariadb_clients().display());
@@ -37,13 +39,6 @@ async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) {
     assert!(succeeded, "{name}: {output}");
 }
 
-/// Runs a script that must fail and must not report success. Returns its output.
-async fn run_failing(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let (succeeded, output) = script(name, arguments, variables).await;
-    assert!(!succeeded && !output.contains("is complete"), "{name}: {output}");
-    output
-}
-
 async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
     let output = Command::new(servers::diagflow())
         .args(arguments)
@@ -57,12 +52,12 @@ async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A time (UTC) after all writes so far and before all later ones. Point-in-time recovery has a
-/// resolution of one second.
+/// Returns a UTC time that falls after all previous writes and before all later ones. Waits for the next second because
+/// point-in-time recovery has a resolution of one second.
 async fn point_in_time(stack: &Stack) -> String {
     let next = "SELECT DATE_FORMAT(NOW() + INTERVAL 1 SECOND, '%Y-%m-%d %H:%i:%s')";
     let point_in_time = stack.database.texts(next).await.remove(0);
-    eventually("the next second", || async {
+    eventually("the next second to begin", || async {
         let reached = format!("SELECT CAST(NOW() >= '{point_in_time}' AS SIGNED)");
         (stack.database.number(&reached).await == 1).then_some(())
     })
@@ -74,7 +69,7 @@ async fn submit(stack: &Stack, email: &str, comments: &str) -> AcceptedSubmissio
     stack.client.submit(email, comments, &[photos::retina()]).await
 }
 
-/// A submission that LoopAI has accepted and does not finish.
+/// Sends a submission that LoopAI accepts but never finishes.
 async fn processing(stack: &Stack, email: &str) -> AcceptedSubmission {
     let accepted = submit(stack, email, "[sim: stuck]").await;
     stack.wait_for_status(&accepted, "processing").await;
@@ -88,18 +83,18 @@ fn finish_at_loopai(stack: &Stack, submission: &AcceptedSubmission) {
 }
 
 async fn wait_for_email(stack: &Stack, submission: &AcceptedSubmission) {
-    eventually("the e-mail", || async { mails(stack, submission).pop() }).await;
+    eventually("the e-mail to be sent", || async { mails(stack, submission).pop() }).await;
 }
 
-/// The only e-mail of a submission.
+/// Returns a submission's only e-mail.
 async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().expect("one")
 }
 
-/// Asserts that an e-mail is not resent automatically: it may have been sent after the restored point
-/// in time, so staff decide.
+/// Asserts that an e-mail that may have been sent after the restore point is not resent automatically. Staff decide
+/// whether to resend it.
 async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let delivery = delivery(stack, submission).await;
     assert_eq!(delivery.status, DeliveryStatus::Unknown);
@@ -107,7 +102,7 @@ async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) ->
     delivery
 }
 
-/// A backup of a running system, with the binary logs written since then.
+/// A backup of a running system and the binary logs written since then.
 struct Backup {
     folder: TempDir,
     client: [String; 3],
@@ -142,7 +137,7 @@ impl Backup {
         run(name, &arguments, &variables).await;
     }
 
-    /// Restores everything to a point in time, on a server whose disk has failed.
+    /// Replaces a server's failed disk and restores the databases and files as of a point in time.
     async fn restore(&self, server: &mut DedicatedMariaDb, point_in_time: &str) {
         server.replace_disk().await;
         std::fs::remove_dir_all(&self.stored).expect("removed");
@@ -183,7 +178,7 @@ async fn retry_until_completed(stack: &Stack, submission: &AcceptedSubmission) {
     stack.wait_for_status(submission, "completed").await;
 }
 
-/// A submission whose e-mail the mail server defers.
+/// Sends a submission whose e-mail the mail server defers.
 async fn submit_with_deferred_email(stack: &Stack) -> AcceptedSubmission {
     let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("deferred@example.org");
     stack.mail.set_script([defer]).expect("a script");
@@ -196,7 +191,7 @@ async fn submit_with_deferred_email(stack: &Stack) -> AcceptedSubmission {
     deferred
 }
 
-/// Makes changes after the point in time: e-mails are sent, a run ends, and a submission is received.
+/// Makes changes that the restore will discard: e-mails are sent, a run ends, and a submission is received.
 async fn make_changes_after_point_in_time(
     stack: &Stack,
     deferred: &AcceptedSubmission,
@@ -210,7 +205,7 @@ async fn make_changes_after_point_in_time(
     wait_for_email(stack, &forgotten).await;
 }
 
-/// Restores everything except Temporal after a disk failure, and starts the processes again.
+/// Restores the databases and files after a disk failure, leaves Temporal untouched, and restarts the processes.
 async fn restore_with_temporal_retained(
     stack: &mut Stack,
     backup: &Backup,
@@ -229,13 +224,13 @@ async fn restore_with_temporal_retained(
     stack.start_api().await;
 }
 
-/// Asserts that a run that has meanwhile ended in Temporal is ended in the database too. Its patient
-/// has received an e-mail already, so none is sent. Staff can retry it.
+/// Asserts that a run that is open in the restored database but closed in Temporal ends as orphaned, and that staff can
+/// retry its submission. No e-mail is sent automatically, because the patient has already received one.
 async fn assert_orphaned_run_can_be_retried(stack: &Stack, submission: &AcceptedSubmission) {
     let document = stack.wait_for_status(submission, "failed").await;
     assert_eq!(document["error"]["code"], "run_orphaned");
     assert_left_to_staff(stack, submission).await;
-    assert_eq!(mails(stack, submission).len(), 1, "sent after the point in time");
+    assert_eq!(mails(stack, submission).len(), 1, "another e-mail was sent after the restore");
     retry_until_completed(stack, submission).await;
 }
 
@@ -254,7 +249,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     let ends_later = processing(&stack, "later@example.org").await;
     let backup = Backup::of(&stack, &server).await;
 
-    // After the backup, before the point in time.
+    // Two submissions arrive after the backup but before the restore point.
     let continues = processing(&stack, "on@example.org").await;
     let photo = [photos::cat()];
     let with_cat = stack.client.submit("cat@example.org", "", &photo).await;
@@ -267,7 +262,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
 
     restore_with_temporal_retained(&mut stack, &backup, &mut server, &point_in_time).await;
 
-    // The completed submissions are restored with their files.
+    // The completed submissions are restored together with their files.
     assert_eq!(stack.wait_for_status(&notified, "completed").await["status"], "completed");
     assert_files_restored(
         &stack,
@@ -275,22 +270,25 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
         [(&notified, photos::retina()), (&with_cat, photos::cat())],
     )
     .await;
-    // A run that is still open in Temporal continues.
+    // A restored run that is still open in Temporal resumes.
     finish_at_loopai(&stack, &continues);
     stack.wait_for_status(&continues, "completed").await;
     wait_for_email(&stack, &continues).await;
-    // An e-mail sent after the point in time is not resent; staff decide.
     assert_left_to_staff(&stack, &deferred).await;
     assert_eq!(
         signed_in_before.get("/api/v1/auth/validate").await.status(),
         401,
-        "sessions have ended"
+        "a session from before the restore is still valid"
     );
     assert_orphaned_run_can_be_retried(&stack, &ends_later).await;
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
     assert_eq!(stack.database.number(open).await, 0, "a submission is still open");
-    assert_eq!(stack.database.count_rows("submissions").await, 5, "later submissions are unknown");
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        5,
+        "only submissions received before the restore point must be restored"
+    );
     for submission in [&notified, &deferred, &continues, &with_cat] {
         assert_eq!(mails(&stack, submission).len(), 1, "{submission:?}");
     }
@@ -299,7 +297,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
 }
 
 #[tokio::test]
-async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_to_staff() {
+async fn emails_that_may_have_been_sent_are_left_to_staff_after_a_restore_of_temporal() {
     let mut server = DedicatedMariaDb::with_binary_log().await;
     let mut temporal = DedicatedTemporal::start().await;
     let (mysql, address) = (Some(server.url()), Some(temporal.address()));
@@ -315,7 +313,7 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     temporal.copy_to(temporal_copy.path());
     temporal.restart().await;
 
-    // After the point in time.
+    // One of the two runs ends after the restore point.
     finish_at_loopai(&stack, &ends_later);
     wait_for_email(&stack, &ends_later).await;
     backup.script("binlogs.sh").await;
@@ -329,11 +327,14 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     let settle = ["after-restore", "--temporal", "restored", "--reason", "the disk died"];
     let output = diagflow(&stack, &settle).await;
     assert!(output.contains("2 runs were open"), "{output}");
-    assert!(diagflow(&stack, &settle).await.contains("0 runs were open"), "already settled");
+    assert!(
+        diagflow(&stack, &settle).await.contains("0 runs were open"),
+        "a second run of the command must find no open runs"
+    );
     stack.start_worker().await;
     stack.start_api().await;
 
-    // Both runs end. Whether their patients were notified is unknown.
+    // Both runs complete, but there is no record of whether the patients were notified before the disk failed.
     finish_at_loopai(&stack, &continues);
     for submission in [&ends_later, &continues] {
         stack.wait_for_status(submission, "completed").await;
@@ -341,9 +342,13 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
         assert_left_to_staff(&stack, submission).await;
         assert_eq!(executions(&stack, submission).len(), 1);
     }
-    assert_eq!(mails(&stack, &ends_later).len(), 1, "sent after the point in time");
-    assert_eq!(mails(&stack, &continues).len(), 0, "the patient may have been notified");
-    // Staff resend it after checking the mail server's log.
+    assert_eq!(mails(&stack, &ends_later).len(), 1, "another e-mail was sent after the restore");
+    assert_eq!(
+        mails(&stack, &continues).len(),
+        0,
+        "an e-mail was sent to a patient who may already have been notified"
+    );
+    // After checking the mail server's log, staff can resend the e-mail.
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let delivery = delivery(&stack, &continues).await.id;
     let id = &continues.submission_id;
@@ -352,71 +357,4 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     assert_eq!(response.status(), 202);
     wait_for_email(&stack, &continues).await;
     stack.stop().await;
-}
-
-/// Writes bytes into a storage folder under the digest of `named_after`; returns their path below the
-/// folder.
-fn stored(storage: &Path, bytes: &[u8], named_after: &[u8]) -> String {
-    let digest = Sha256::of(named_after).to_string();
-    let path = format!("{}/{digest}", &digest[..2]);
-    std::fs::create_dir_all(storage.join(&digest[..2])).expect("a folder");
-    std::fs::write(storage.join(&path), bytes).expect("written");
-    path
-}
-
-#[tokio::test]
-async fn an_incomplete_backup_is_reported_as_failed() {
-    let server = DedicatedMariaDb::with_binary_log().await;
-    let folder = TempDir::new().expect("a folder");
-    let path_of = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    let (storage, copy) = (path_of("storage"), path_of("copy"));
-    let [host, port, user] = server.client_options();
-    let backup_of = async |name: &str, files: &str| {
-        let variables = [("DATABASES", "mysql"), ("FILES", files), ("FILES_COPY", &*copy)];
-        let output =
-            run_failing("backup.sh", &[&path_of(name), &host, &port, &user], &variables).await;
-        let databases = folder.path().join(name).join("dump.sql.gz");
-        assert!(databases.exists(), "the databases are backed up nevertheless: {output}");
-        output
-    };
-
-    // The folder does not exist: its disk is not mounted, or its name is wrong.
-    let output = backup_of("of-no-folder", &storage).await;
-    assert!(output.contains("no such folder"), "{output}");
-    run_failing("files.sh", &[&storage, &copy], &[]).await;
-
-    // A file is damaged; the others are copied.
-    let whole = stored(Path::new(&storage), b"whole", b"whole");
-    let damaged = stored(Path::new(&storage), b"damagef", b"damaged");
-    let output = backup_of("with-damage", &storage).await;
-    assert!(output.contains(&damaged) && output.contains("does not match its name"), "{output}");
-    assert_eq!(std::fs::read(Path::new(&copy).join(&whole)).expect("copied"), b"whole");
-    assert!(!Path::new(&copy).join(&damaged).exists(), "the copy holds intact files only");
-    std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
-
-    // The disk of the copy is so small that only the large file does not fit.
-    let large = stored(Path::new(&storage), &[7; 256 * 1024], &[7; 256 * 1024]);
-    let full = path_of("full");
-    std::fs::create_dir(&full).expect("a folder");
-    let (succeeded, output) = copy_to_small_disk(&storage, &full).await;
-    assert!(!succeeded && output.contains(&large) && output.contains("No space left"), "{output}");
-    assert!(output.contains("1 new files"), "the other files are copied: {output}");
-
-    // After the repairs, the backup succeeds.
-    let variables = [("DATABASES", "mysql"), ("FILES", &*storage), ("FILES_COPY", &*copy)];
-    run("backup.sh", &[&path_of("whole"), &host, &port, &user], &variables).await;
-    assert!(Path::new(&copy).join(&large).exists());
-}
-
-/// Runs `files.sh` with a 64 KiB disk as its target; returns whether it succeeded, and its output.
-async fn copy_to_small_disk(from: &str, to: &str) -> (bool, String) {
-    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup/files.sh");
-    let mount = "mount -t tmpfs -o size=64k none \"$2\" && exec sh \"$0\" \"$1\" \"$2\"";
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", mount, files, from, to])
-        .output()
-        .await
-        .expect("runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }

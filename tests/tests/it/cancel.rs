@@ -1,5 +1,4 @@
-//! Actions of operators and of LoopAI's callback on a run in Temporal: cancel, signal, query,
-//! search.
+//! Tests in which operators cancel, query and search for runs in Temporal, and LoopAI's callback signals a run.
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
@@ -14,7 +13,8 @@ use diagflow_tests::stack::id_of;
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, eventually, history, photos};
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
-    AGENT_ID, ExecutionId, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, SubmissionRef,
+    AGENT_ID, AnyInput, ExecutionId, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS,
+    SubmissionRef,
 };
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -26,7 +26,7 @@ use temporalio_client::{
 };
 use temporalio_common::search_attributes::SearchAttributes;
 
-/// Long enough that only a signal can cause a poll within a test.
+/// Poll interval in seconds, long enough that only a signal can trigger a poll during a test.
 const A_WEEK: &str = "604800";
 
 fn scenario(script: &str) -> StackOptions {
@@ -46,12 +46,12 @@ async fn cancel(stack: &Stack, submission: &AcceptedSubmission) {
 async fn callback(stack: &Stack, submission: &AcceptedSubmission) {
     let handle = history::workflow_handle(stack, submission).await;
     let signal = DiagnosisWorkflow::execution_changed;
-    handle.signal(signal, (), WorkflowSignalOptions::default()).await.expect("accepted");
+    handle.signal(signal, AnyInput, WorkflowSignalOptions::default()).await.expect("accepted");
 }
 
 async fn state(handle: &WorkflowHandle<Client, DiagnosisWorkflow>) -> RunState {
     let options = WorkflowQueryOptions::default();
-    handle.query(DiagnosisWorkflow::state, (), options).await.expect("a response")
+    handle.query(DiagnosisWorkflow::state, AnyInput, options).await.expect("a response")
 }
 
 #[tokio::test]
@@ -103,13 +103,13 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
-    // The result is stored, but the run stays open while its e-mail is deferred.
+    // After its result is stored, a run stays open while its e-mail is deferred.
     stack.wait_for_status(&accepted, "completed").await;
-    eventually("an attempt to fail", || async {
+    eventually("an attempt to send the e-mail to fail", || async {
         (delivery(&stack, &accepted).await.attempts >= 1).then_some(())
     })
     .await;
-    // The next attempt is held. Later ones follow after ever longer waits.
+    // The failpoint holds the next attempt to send the e-mail until the run has been cancelled.
     stack.failpoints.arm(Failpoint::BeforeMailClaimed);
     stack.failpoints.wait_until_reached(Failpoint::BeforeMailClaimed).await;
     stack.mail.set_script([]).expect("a script");
@@ -127,7 +127,7 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     stack.stop().await;
 }
 
-/// Races LoopAI's result against a cancellation; returns how the run ended.
+/// Sends LoopAI's result and a cancellation at almost the same time. Returns how the run ended.
 async fn race(stack: &Stack, number: usize) -> String {
     let email = format!("ana{number}@example.org");
     let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
@@ -138,10 +138,11 @@ async fn race(stack: &Stack, number: usize) -> String {
         |all: &[ExecutionRecord]| all.iter().find(|it| it.execution_id == execution)?.finished_at;
     stack.loopai.wait_for(done, LIMIT).await.expect("finished");
 
-    // The signal is sent first in half of the races and the cancellation in the others, with a growing delay between
-    // them.
+    // Half of the races send the signal first; the other half send the cancellation first. The delay between the two
+    // grows with each race.
     let step = number as u64 / 2;
-    // In the last two races, the delay is so long that each of the two ends occurs at least once.
+    // In the last two races, the delay is long enough that one ends with the result and the other with the
+    // cancellation.
     let head_start = Duration::from_millis(if step < 10 { step * step * 5 } else { 3000 });
     let delay = async |first: bool| {
         if !first {
@@ -153,8 +154,8 @@ async fn race(stack: &Stack, number: usize) -> String {
             delay(number.is_multiple_of(2)).await;
             let handle = history::workflow_handle(stack, &accepted).await;
             let signal = DiagnosisWorkflow::execution_changed;
-            // The run may be closed already.
-            let _ = handle.signal(signal, (), WorkflowSignalOptions::default()).await;
+            // The signal fails if the run has already closed.
+            let _ = handle.signal(signal, AnyInput, WorkflowSignalOptions::default()).await;
         },
         async {
             delay(!number.is_multiple_of(2)).await;
@@ -170,7 +171,7 @@ async fn race(stack: &Stack, number: usize) -> String {
     }
     let events = stack.store.events(id_of(&accepted), 0).await.expect("events");
     let ends = events.iter().filter(|event| event.step.is_terminal()).count();
-    assert_eq!(ends, 1, "more than one end: {events:?}");
+    assert_eq!(ends, 1, "the run must have one end: {events:?}");
     run
 }
 
@@ -193,19 +194,19 @@ async fn wait_for_poll(stack: &Stack) {
     stack.loopai.wait_for_request(poll_seen, LIMIT).await.expect("a poll");
 }
 
-/// Waits until the poll that was running at the cancellation has ended, including all its writes.
+/// Waits until the poll that was in progress during the cancellation has finished all its writes.
 async fn wait_for_late_poll(stack: &mut Stack) {
     let answered = |all: &[RequestRecord]| {
         all.iter().any(|it| it.method == "GET" && it.status.is_some()).then_some(())
     };
     stack.loopai.wait_for_request(answered, LIMIT).await.expect("a response");
-    // The worker stops only after its activities.
+    // A worker does not stop until its activities have finished.
     stack.worker.take().expect("a worker").stop().await;
 }
 
 #[tokio::test]
 async fn a_result_after_the_cancellation_changes_nothing() {
-    // The poll is so slow that the workflow receives the cancellation while it is running.
+    // The poll is slow enough that the workflow is cancelled while it is in progress.
     let (mut stack, accepted) =
         Stack::with_submission(scenario("status=slow:15s*1, delay=0s")).await;
     wait_for_poll(&stack).await;
@@ -227,13 +228,13 @@ async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     stack.failpoints.wait_until_reached(Failpoint::BeforePoll).await;
     wait_until_finished(&stack).await;
-    // Writers of the submission queue behind this lock: first the poll, then the cancellation.
+    // The lock blocks both the poll and the cancellation before they can change the submission.
     let mut held = stack.database.connect().await;
     let lock = "START TRANSACTION; SELECT id FROM submissions FOR UPDATE";
     held.batch_execute(lock).await.expect("locked");
     stack.failpoints.release(Failpoint::BeforePoll);
     let waiting = async |count: i64| {
-        eventually(format!("{count} to wait for the submission"), || async {
+        eventually(format!("{count} transactions to wait for the submission"), || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
                  WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
             (stack.database.number(waiting).await == count).then_some(())
@@ -246,7 +247,7 @@ async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
 
     held.batch_execute("ROLLBACK").await.expect("rolled back");
 
-    // The run ends as recorded, in spite of the cancellation.
+    // The run completes despite the cancellation because its result has already been stored.
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
@@ -269,7 +270,7 @@ async fn a_callback_triggers_an_immediate_poll() {
 
 #[tokio::test]
 async fn a_callback_before_the_execution_is_recorded_is_not_lost() {
-    // LoopAI finishes before its response to the request arrives.
+    // The diagnosis finishes before the worker receives LoopAI's response to the request.
     let script = "diagnose=500*1, then diagnose=accept+slow:5s*1, delay=0s";
     let options = scenario(script).with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
@@ -368,7 +369,7 @@ async fn operators_find_runs_by_status_and_agent() {
 }
 
 #[tokio::test]
-async fn operators_find_failed_runs_by_their_code() {
+async fn operators_find_failed_runs_by_failure_code() {
     for (script, end) in
         [("fail", failed("loopai_failed")), ("diagnose=400", failed("loopai_refused"))]
     {

@@ -1,4 +1,4 @@
-//! The commands as users type them: their output and their exit status.
+//! Runs each command as a user would and checks its output and exit status.
 
 use diagflow_simulators::loopai;
 use diagflow_store::Failpoint;
@@ -14,10 +14,10 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// A port without a listener.
+/// URL of a port that no process listens on.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// The exit status and the output of a command.
+/// Exit status and output of a command.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) success: bool,
@@ -64,7 +64,7 @@ async fn submit_waits_for_the_result() {
     let id = id.expect("a line").parse().expect("an id");
     let submission = stack.store.submission(id).await.expect("read").expect("stored");
     assert_eq!(submission.comments, "itches");
-    // The message of the fourth event depends on the e-mail.
+    // The fourth event is not compared because its message depends on the delivery status of the e-mail.
     assert!(exit.stdout.contains("Your results are ready! Check your email."), "{exit:?}");
     for logged in stack.store.events(id, 0).await.expect("events").iter().take(3) {
         let line = exit.stdout.lines().find(|line| line.ends_with(&logged.message));
@@ -105,7 +105,7 @@ async fn submit_without_consent_is_rejected() {
 }
 
 #[tokio::test]
-async fn submit_names_a_missing_file() {
+async fn submit_reports_the_name_of_a_missing_file() {
     let arguments = ["submit", "no-such-photo.jpg", "--email", "me@example.org", "--consent"];
     let exit = diagflow(&arguments, &[("DIAGFLOW_URL", NOWHERE)]).await;
 
@@ -121,7 +121,7 @@ async fn submit_reports_an_unreachable_server_at_once() {
     assert!(!exit.success, "{exit:?}");
     assert!(exit.stderr.contains("cannot reach http://127.0.0.1:1/"), "{exit:?}");
     assert!(exit.stderr.contains("is the API running?"), "{exit:?}");
-    // The pauses between retries alone would take 30 s.
+    // If the command retried, the pauses between attempts alone would add up to 30 s.
     assert!(started.elapsed().as_secs() < 20, "after {:?}", started.elapsed());
 }
 
@@ -143,28 +143,53 @@ async fn migrate_can_be_run_repeatedly() {
 
 #[tokio::test]
 async fn an_invalid_setting_is_rejected_with_its_name_and_the_fix() {
-    for command in ["serve", "work", "migrate"] {
+    for command in ["serve", "work"] {
         let invalid = [("LISTEN_ADDRESS", "everywhere"), ("SMTP_TLS", "perhaps")];
         let exit = diagflow(&[command], &invalid).await;
 
         assert!(!exit.success, "{exit:?}");
         let address = "LISTEN_ADDRESS: Address and port that the API listens on, such as";
         assert!(exit.stderr.contains(address), "{exit:?}");
-        let tls = "SMTP_TLS: `implicit` (port 465), `starttls` (port 587) or `none`.";
+        let tls =
+            "SMTP_TLS: Encryption of the connection to the mail server: `implicit` (port 465),";
         assert!(exit.stderr.contains(tls), "{exit:?}");
     }
 }
 
 #[tokio::test]
-async fn production_does_not_start_with_the_default_secret() {
-    let production = [("DIAGFLOW_ENV", "production"), ("PUBLIC_URL", "https://example.org")];
+async fn production_does_not_start_with_unsafe_settings() {
+    let production = [
+        ("DIAGFLOW_ENV", "production"),
+        ("PUBLIC_URL", "https://example.org"),
+        ("CORS_ORIGINS", "*"),
+        ("LOOPAI_API_URL", "http://loopai.example.org"),
+    ];
+    for (command, problems) in [
+        (
+            "serve",
+            &[
+                "SECRET_KEY: Use at least 32 random characters in production.",
+                "CORS_ORIGINS: Use only https origins in production",
+                "TRUSTED_PROXIES: Set the number of reverse proxies in production.",
+            ][..],
+        ),
+        (
+            "work",
+            &[
+                "SECRET_KEY: Use at least 32 random characters in production.",
+                "SMTP_HOST: Set the mail server in production",
+                "LOOPAI_API_URL: Use an https address in production",
+            ],
+        ),
+    ] {
+        let exit = diagflow(&[command], &production).await;
 
-    let exit = diagflow(&["serve"], &production).await;
-
-    assert!(!exit.success, "{exit:?}");
-    let remedy = "SECRET_KEY: Use at least 32 random characters in production.";
-    assert!(exit.stderr.contains(remedy), "{exit:?}");
-    assert!(!exit.stderr.contains("development-only"), "the secret is not shown: {exit:?}");
+        assert!(!exit.success, "{exit:?}");
+        for problem in problems {
+            assert!(exit.stderr.contains(problem), "{problem}: {exit:?}");
+        }
+        assert!(!exit.stderr.contains("development-only"), "the output has a secret: {exit:?}");
+    }
 }
 
 #[tokio::test]
@@ -185,7 +210,7 @@ async fn a_port_in_use_is_reported_with_its_setting() {
 }
 
 #[tokio::test]
-async fn migrate_names_an_unreachable_database_without_its_password() {
+async fn migrate_reports_an_unreachable_database_without_its_password() {
     let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
     let exit = diagflow(&["migrate"], &[("DATABASE_URL", url)]).await;
 
@@ -196,7 +221,7 @@ async fn migrate_names_an_unreachable_database_without_its_password() {
 }
 
 #[tokio::test]
-async fn serve_and_work_name_an_unreachable_database_without_its_password() {
+async fn serve_and_work_do_not_reveal_the_password_of_an_unreachable_database() {
     let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
     let folder = tempfile::TempDir::new().expect("a folder");
     for role in ["serve", "work"] {
@@ -216,7 +241,7 @@ async fn serve_and_work_name_an_unreachable_database_without_its_password() {
             assert!(line.contains("127.0.0.1:1"), "{line}");
             Some(())
         };
-        eventually("the database to be named in the log", logged).await;
+        eventually("the log to name the database", logged).await;
         assert!(!process.log().contains("hunter2"), "{}", process.log());
         process.stop().await;
     }
@@ -249,7 +274,7 @@ async fn has_metric(address: &str, line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_worker_exports_metrics_of_submissions_and_deliveries() {
+async fn the_worker_exports_metrics_about_submissions_and_deliveries() {
     let address = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default().with("WORKER_LISTEN_ADDRESS", address.clone());
     let (stack, submission) = Stack::with_submission(options).await;
@@ -264,7 +289,7 @@ async fn the_worker_exports_metrics_of_submissions_and_deliveries() {
         eventually(expected, || async { has_metric(&address, expected).await.then_some(()) }).await;
     }
 
-    // After a reset, the e-mail is already sent, so nothing is counted again.
+    // The reset run finds that its e-mail has already been sent, so the metric does not increase.
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
     history::reset(&stack, &submission).await;
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
@@ -286,7 +311,7 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
 
-    // The worker loses its connection to Temporal, so another worker repeats the activity.
+    // When a worker loses its connection to Temporal, another worker repeats the activity.
     temporal.cut();
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     let (second, _) = stack.start_second_worker().await;
@@ -317,17 +342,17 @@ async fn a_worker_is_not_ready_while_temporal_is_unreachable() {
         .with("TEMPORAL_ADDRESS", temporal.address());
     let mut stack = Stack::without_processes(options).await;
     stack.start_worker().await;
-    let ready_is = async |status: StatusCode| {
+    let ready_is = async |status: StatusCode, text: &str| {
         eventually(format!("/ready to return {status}"), || async {
             let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
-            (response.status() == status).then_some(())
+            (response.status() == status && response.text().await.ok()? == text).then_some(())
         })
         .await;
     };
 
     temporal.cut();
-    ready_is(StatusCode::SERVICE_UNAVAILABLE).await;
+    ready_is(StatusCode::SERVICE_UNAVAILABLE, "temporal_unreachable").await;
     temporal.restore();
-    ready_is(StatusCode::OK).await;
+    ready_is(StatusCode::OK, "ready").await;
     stack.stop().await;
 }

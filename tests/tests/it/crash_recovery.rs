@@ -1,5 +1,5 @@
-//! An accepted submission completes exactly once, whichever process is killed or unavailable
-//! meanwhile.
+//! Tests that an accepted submission completes exactly once, even if a process is killed or unavailable in the
+//! meantime.
 
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::process::Process;
@@ -9,15 +9,14 @@ use diagflow_tests::{
 };
 use serde_json::Value;
 
-/// A port without a listener.
+/// Address of a port that no process listens on.
 const NOWHERE: &str = "127.0.0.1:1";
 
 async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
-/// Waits until the submission completes, and asserts that there is one execution, one e-mail, and no
-/// gap in the events.
+/// Waits until the submission completes, and asserts that it has one execution, one e-mail and events without gaps.
 async fn assert_completed_once(stack: &Stack, submission: &AcceptedSubmission) {
     stack.wait_for_status(submission, "completed").await;
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
@@ -37,14 +36,13 @@ async fn assert_completed_once(stack: &Stack, submission: &AcceptedSubmission) {
     assert_eq!(steps, (1..).zip(expected).collect::<Vec<_>>());
 }
 
-/// The Temporal run id of the first run; `None` before it is started.
+/// Returns the first run's Temporal run id, or `None` if the run has not started yet.
 async fn temporal_run(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let runs = stack.store.runs(id_of(submission)).await.expect("runs");
     runs[0].temporal_run_id.clone()
 }
 
-/// Waits for the first poll, then ends the worker with `end`, finishes the diagnosis, and starts a
-/// new worker.
+/// Waits for the first poll, ends the worker with `end`, finishes the diagnosis, and starts a new worker.
 async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "0.2,2");
     let mut stack = Stack::with(options).await;
@@ -57,7 +55,7 @@ async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
     end(stack.worker.take().expect("running")).await;
     stack.loopai.complete(&execution).expect("in progress");
     let document = stack.client.status(&submission).await.expect("a response");
-    assert_eq!(document["status"], "processing", "no worker has recorded the end");
+    assert_eq!(document["status"], "processing", "no worker could record the end of the diagnosis");
     stack.start_worker().await;
 
     assert_completed_once(&stack, &submission).await;
@@ -65,17 +63,17 @@ async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
 }
 
 #[tokio::test]
-async fn another_worker_takes_over_after_a_stop_between_polls() {
+async fn another_worker_takes_over_when_a_worker_is_stopped_between_polls() {
     replace_worker_between_polls(async |worker: Process| worker.stop().await).await;
 }
 
 #[tokio::test]
-async fn another_worker_takes_over_after_a_kill_between_polls() {
+async fn another_worker_takes_over_when_a_worker_is_killed_between_polls() {
     replace_worker_between_polls(async |worker: Process| worker.kill()).await;
 }
 
 #[tokio::test]
-async fn a_worker_killed_before_recording_the_execution_starts_no_second_one() {
+async fn no_second_execution_starts_when_a_worker_is_killed_before_recording_the_first() {
     let options = StackOptions::default().scenario("diagnose=accept+slow:20s*1, delay=100ms");
     let mut stack = Stack::with(options).await;
     let submission = submit(&stack).await;
@@ -85,7 +83,7 @@ async fn a_worker_killed_before_recording_the_execution_starts_no_second_one() {
     let execution = stack.loopai.wait_for(taken, LIMIT).await.expect("a request");
     stack.worker.take().expect("running").kill();
     let document = stack.client.status(&submission).await.expect("a response");
-    assert_eq!(document["status"], "pending", "the execution is not recorded");
+    assert_eq!(document["status"], "pending", "the killed worker has not recorded the execution");
 
     stack.start_worker().await;
 
@@ -100,7 +98,7 @@ async fn a_worker_killed_before_recording_the_execution_starts_no_second_one() {
 async fn a_submission_waits_until_a_worker_is_available() {
     let mut stack = Stack::api_only(StackOptions::default()).await;
     let submission = submit(&stack).await;
-    eventually("the run to be started", || temporal_run(&stack, &submission)).await;
+    eventually("the run to start", || temporal_run(&stack, &submission)).await;
     let document = stack.client.status(&submission).await.expect("a response");
     assert_eq!(document["status"], "pending");
 
@@ -111,7 +109,7 @@ async fn a_submission_waits_until_a_worker_is_available() {
 }
 
 #[tokio::test]
-async fn a_submission_accepted_before_an_api_kill_completes_after_its_restart() {
+async fn a_submission_accepted_before_the_api_was_killed_completes_after_a_restart() {
     let mut stack = Stack::start().await;
     let submission = submit(&stack).await;
     stack.api.take().expect("running").kill();
@@ -122,19 +120,19 @@ async fn a_submission_accepted_before_an_api_kill_completes_after_its_restart() 
     stack.stop().await;
 }
 
-/// An API that never reached Temporal accepts a submission and is killed.
+/// Sends a submission to an API that cannot reach Temporal, and kills the API.
 async fn accepted_by_an_api_without_temporal(stack: &mut Stack) -> AcceptedSubmission {
     stack.set("TEMPORAL_ADDRESS", NOWHERE);
     stack.start_api().await;
     let submission = submit(stack).await;
     stack.api.take().expect("running").kill();
-    assert_eq!(temporal_run(stack, &submission).await, None, "the run is not started");
+    assert_eq!(temporal_run(stack, &submission).await, None, "the killed API has started the run");
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     submission
 }
 
 #[tokio::test]
-async fn an_unstarted_run_is_started_by_the_next_process() {
+async fn an_unstarted_run_is_started_by_the_restarted_api() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     let submission = accepted_by_an_api_without_temporal(&mut stack).await;
 
@@ -148,7 +146,7 @@ async fn an_unstarted_run_is_started_by_the_next_process() {
 #[tokio::test]
 async fn an_unstarted_run_is_started_by_another_replica() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    // The replica runs all the time, but only its sweeper takes over runs of other processes.
+    // The replica was already running when the submission arrived, so only its sweeper can find the unstarted run.
     let (replica, other) = stack.start_replica().await;
     let submission = accepted_by_an_api_without_temporal(&mut stack).await;
     stack.client = other;
@@ -176,7 +174,7 @@ async fn submissions_are_accepted_during_a_temporal_outage_and_run_afterwards() 
     let (code, ready) = readiness(&stack).await;
     assert_eq!((code, &ready["temporal"]), (200, &"unreachable".into()), "{ready}");
     assert_eq!(temporal_run(&stack, &submission).await, None);
-    // The API shuts down gracefully although Temporal is unavailable.
+    // The API shuts down gracefully even while Temporal is unavailable.
     stack.api.take().expect("running").stop().await;
     stack.start_api().await;
     temporal.restore();

@@ -1,8 +1,8 @@
-//! Every path, test, link and heading that a page of the documentation mentions exists.
+//! Checks that every path, test, link and heading mentioned in the documentation exists.
 
 use std::path::{Path, PathBuf};
 
-/// Folders of the repository that pages refer to in backticks.
+/// Prefixes that identify text in backticks as a path in this repository.
 const FOLDERS: [&str; 12] = [
     "activities/",
     "api/",
@@ -34,23 +34,22 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text of a page without its fenced blocks.
+/// Returns a page's text without its fenced code blocks.
 fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// The text between backticks.
 fn code_spans(prose: &str) -> impl Iterator<Item = &str> {
     prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
-/// Targets of `[text](target)` that are not on another host.
+/// Returns the targets of all Markdown links except those to other hosts.
 fn links(prose: &str) -> impl Iterator<Item = &str> {
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
     targets.map(|(target, _)| target).filter(|target| !target.starts_with("http"))
 }
 
-/// The anchor that GitHub gives a heading.
+/// Returns the anchor that GitHub generates for a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let valid = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -61,7 +60,7 @@ fn has_anchor(page: &str, wanted: &str) -> bool {
     prose(page).lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == wanted)
 }
 
-/// The problem with a span that names a file or a test of this repository, if any.
+/// Describes the problem if a code span names a file or a test that does not exist in this repository.
 fn broken_path(span: &str) -> Option<String> {
     let span = match span.strip_prefix("it/") {
         Some(rest) => format!("tests/tests/it/{rest}"),
@@ -103,7 +102,7 @@ fn broken(page: &Path, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_page_refers_to_things_that_exist() {
+fn every_reference_in_the_documentation_has_a_target() {
     let mut faults = Vec::new();
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a page");

@@ -1,11 +1,13 @@
-//! The example requests in `/openapi.json` work when they are sent. `api/src/tests/clients.rs` checks that every request
-//! with a body has an example.
+//! Sends the example requests from `/openapi.json` and asserts that they succeed. `api/src/tests/clients.rs` checks
+//! that every request with a body has an example.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use diagflow_store::Role;
+use diagflow_tests::assertions::{delivery, wait_completed_once};
 use diagflow_tests::client::expect_accepted;
 use diagflow_tests::photos::Photo;
+use diagflow_tests::staff::PASSWORD;
 use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::{Method, Response};
 use serde_json::{Map, Value};
@@ -23,7 +25,7 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// The example of the body of a request: that of its schema, or one made from the examples of its properties.
+/// Returns the example of a request body. If the schema has no example, assembles one from its properties' examples.
 fn example(document: &Value, method: &str, path: &str, media_type: &str) -> Value {
     let content = &document["paths"][path][method]["requestBody"]["content"][media_type];
     let schema = resolve(document, &content["schema"]);
@@ -37,7 +39,7 @@ fn example(document: &Value, method: &str, path: &str, media_type: &str) -> Valu
     schema.get("example").cloned().unwrap_or_else(of_properties)
 }
 
-/// Sends the example of a request of staff, and expects one of its documented responses.
+/// Sends the documented example of a staff request and asserts that the response is successful and documented.
 async fn send_example(
     staff: &Staff,
     document: &Value,
@@ -46,10 +48,20 @@ async fn send_example(
     id: &str,
 ) -> Value {
     let body = example(document, method, path, JSON);
-    let target = path.replace("{id}", id);
+    send(staff, document, (method, path), &path.replace("{id}", id), &body).await
+}
+
+/// Sends a body to `target` and asserts that the response is successful and documented for the route.
+async fn send(
+    staff: &Staff,
+    document: &Value,
+    (method, path): (&str, &str),
+    target: &str,
+    body: &Value,
+) -> Value {
     let method_name: Method = method.to_uppercase().parse().expect("a method");
-    let response = staff.request(method_name, &target).json(&body).send().await;
-    let response = response.expect("a response");
+    let request = staff.request(method_name, target).header("if-match", "*");
+    let response = request.json(body).send().await.expect("a response");
     let status = response.status();
     let documented = &document["paths"][path][method]["responses"][status.as_str()];
     let response = json(response).await;
@@ -73,7 +85,11 @@ async fn the_documented_examples_work() {
     let (_, data) = data.split_once(',').expect("a data URL");
     let bytes = BASE64_STANDARD.decode(data).expect("base64");
     let photo = Photo { name: "photo.jpg", media_type: "image/jpeg", bytes };
-    assert_eq!(text("consent"), "true", "as the client sends it");
+    assert_eq!(
+        text("consent"),
+        "true",
+        "the example must have the same consent as the test client"
+    );
     let (email, comments) = (text("email"), text("comments"));
     expect_accepted(stack.client.submit_multipart(&email, &comments, &[photo], None).await).await;
 
@@ -84,7 +100,53 @@ async fn the_documented_examples_work() {
     send_example(&admin, &document, "put", "/api/v1/users/{id}", user).await;
     send_example(&admin, &document, "post", "/api/v1/users/{id}/keys", user).await;
     send_example(&admin, &document, "post", "/api/admin/submissions/retry", "").await;
+    send_example(&admin, &document, "post", "/api/admin/submissions/resend", "").await;
     send_example(&admin, &document, "post", "/api/admin/submissions/{id}/cancel", id).await;
     send_example(&admin, &document, "post", "/api/admin/submissions/{id}/retry", id).await;
+    stack.stop().await;
+}
+
+/// Returns the documented example with `values` inserted for the properties whose values cannot be documented.
+fn example_with(document: &Value, route: (&str, &str), values: &[(&str, &str)]) -> Value {
+    let mut body = example(document, route.0, route.1, JSON);
+    let content = &document["paths"][route.1][route.0]["requestBody"]["content"][JSON];
+    let properties = resolve(document, &content["schema"])["properties"].as_object();
+    for (name, value) in values {
+        body[*name] = (*value).into();
+    }
+    for name in properties.expect("properties").keys() {
+        assert!(body.get(name).is_some(), "{route:?}: {name} has no example");
+    }
+    body
+}
+
+#[tokio::test]
+async fn the_documented_examples_of_a_console_work() {
+    let (stack, submission) = Stack::with_submission(StackOptions::default()).await;
+    wait_completed_once(&stack, &submission).await;
+    let document = json(stack.client.get("/openapi.json").await).await;
+    let (admin, id) = (Staff::with_role(&stack, Role::Admin).await, &submission.submission_id);
+
+    let route = ("post", "/api/admin/login");
+    let account = [("username", &*admin.email), ("password", PASSWORD)];
+    let credentials = example_with(&document, route, &account);
+    let session = send(&admin, &document, route, route.1, &credentials).await;
+    let console = admin.with_token(session["token"].as_str().expect("a token").to_owned());
+
+    let original = delivery(&stack, &submission).await.id.to_string();
+    let route = ("patch", "/api/admin/submissions/{id}");
+    let assignee = admin.id.to_string();
+    let change = example_with(&document, route, &[("assignee", &assignee)]);
+    let target = route.1.replace("{id}", id);
+    let changed = send(&console, &document, route, &target, &change).await;
+    for name in ["email", "note", "assignee"] {
+        assert_eq!(changed[name], change[name], "{name}");
+    }
+    assert_eq!(changed["resend"]["outcome"], "planned", "the example must request a copy");
+
+    let route = ("post", "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend");
+    let target = route.1.replace("{id}", id).replace("{delivery_id}", &original);
+    let reason = example_with(&document, route, &[]);
+    send(&console, &document, route, &target, &reason).await;
     stack.stop().await;
 }

@@ -1,4 +1,5 @@
-//! The whole path of a submission: received, diagnosed, stored, e-mailed, and streamed.
+//! Tests of a submission's entire path: the system receives, stores and diagnoses it, e-mails the result and streams
+//! the events.
 
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{ApiClient, Stack, history, photos};
@@ -46,7 +47,7 @@ async fn a_submission_is_diagnosed_stored_and_emailed() {
     let executions = stack.loopai.executions();
     assert_eq!(executions.len(), 1);
     assert!(executions[0].images.iter().all(|image| image.sha256_matches == Some(true)));
-    assert!(!executions[0].contains_email, "LoopAI does not receive the e-mail address");
+    assert!(!executions[0].contains_email, "the request to LoopAI contains the e-mail address");
     stack.stop().await;
 }
 
@@ -63,10 +64,13 @@ async fn the_workflow_history_contains_no_personal_data() {
     let document = history::json(&stack, &accepted).await;
     assert_eq!(history::possible_personal_data(&document), Vec::<String>::new());
     let text = history::decode_payloads(&document);
-    assert!(text.contains(&accepted.submission_id), "the history belongs to the submission");
+    assert!(
+        text.contains(&accepted.submission_id),
+        "the history does not belong to the submission"
+    );
     let summary = status["result"]["summary"].as_str().expect("a summary");
     for secret in ["private.person", "Zebra-Komme", "retina.jpg", summary, &accepted.access_token] {
-        assert!(!text.contains(secret), "{secret:?} is in the history");
+        assert!(!text.contains(secret), "the history contains {secret:?}");
     }
     stack.stop().await;
 }

@@ -1,6 +1,6 @@
-//! The budget of Temporal history events (`docs/adr/0002-history-budget.md`): at most 12 for a
-//! submission outside polling, 6 for each poll, 6 for each activity that is scheduled as a regular
-//! one, and 3 for every 8 s of a local activity. The test counts them in real histories of every case.
+//! The budget of Temporal history events (`docs/adr/0002-history-budget.md`): at most 12 events for a submission
+//! outside polling, 6 for each poll, 6 for each regular activity, and 3 for every 8 s of a local activity. The tests
+//! count the events in real histories of all cases.
 
 use diagflow_simulators::mail::{Action, Rule, Script, Step};
 use diagflow_tests::cases::Case;
@@ -14,8 +14,8 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 const OUTSIDE_POLLING: usize = 12;
 const EACH_POLL: usize = 6;
 const EACH_REGULAR_ACTIVITY: usize = 6;
-/// A workflow task times out after ten seconds. During a local activity, the SDK requests a new
-/// task after four fifths of that.
+/// A workflow task times out after ten seconds. During a local activity, the SDK requests a new workflow task after
+/// four fifths of that timeout.
 const EACH_FURTHER_TASK: usize = 3;
 const FURTHER_TASK_SECONDS: usize = 8;
 
@@ -23,10 +23,10 @@ const FURTHER_TASK_SECONDS: usize = 8;
 struct Cost {
     events: usize,
     polls: usize,
-    /// Activities scheduled as regular ones, and their events.
+    /// Number of regular activities.
     regular: usize,
     events_of_regular: usize,
-    /// The highest attempt number of a regular activity.
+    /// Highest attempt number of any regular activity.
     attempts: i32,
 }
 
@@ -36,7 +36,7 @@ impl Cost {
         Self::counted(stack, &accepted).await
     }
 
-    /// The cost of a closed run. Also asserts that its history contains no personal data.
+    /// Counts the events of a closed run and asserts that its history contains no personal data.
     async fn counted(stack: Stack, accepted: &AcceptedSubmission) -> Cost {
         let events = history::events(&stack, accepted).await;
         let personal = history::possible_personal_data(&history::json(&stack, accepted).await);
@@ -73,6 +73,7 @@ fn has_outage(case: Case) -> bool {
         Case::CompletedAtOnce
         | Case::CompletedAfterManyPolls
         | Case::WokenByCallback
+        | Case::SignalledWithInput
         | Case::Failed
         | Case::TimedOut
         | Case::Cancelled
@@ -83,7 +84,7 @@ fn has_outage(case: Case) -> bool {
 #[tokio::test]
 async fn every_case_stays_within_the_event_budget() {
     let mut costs = BTreeMap::new();
-    // The cases run in pairs, since they spend most of their time waiting.
+    // Two cases run at a time because each spends most of its time waiting.
     for pair in Case::BUDGETED.chunks(2) {
         let played = join_all(pair.iter().map(|case| Cost::of(*case))).await;
         costs.extend(pair.iter().map(|case| case.name()).zip(played));
@@ -97,20 +98,21 @@ async fn every_case_stays_within_the_event_budget() {
         let extra = cost.regular * EACH_REGULAR_ACTIVITY;
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{name}: {cost:?}");
         assert_eq!(cost.regular > 0, has_outage(case), "{name}: {cost:?}");
-        // Each is scheduled, started and completed once, whatever the number of attempts.
+        // A regular activity has three events (scheduled, started and completed), regardless of its number of attempts.
         assert_eq!(cost.events_of_regular, cost.regular * 3, "{name}: {cost:?}");
         assert_eq!(cost.attempts > 1, has_outage(case), "{name}: {cost:?}");
     }
 
-    // Two runs that differ only in their polls show the cost of a poll.
+    // The two runs differ only in their number of polls, so the difference between their event counts is the cost of
+    // those polls.
     let (once, many) = (&costs["completed-at-once"], &costs["completed-after-many-polls"]);
     assert!(once.polls >= 1 && many.polls > once.polls, "{once:?} and {many:?}");
     let each = (many.events - once.events).div_ceil(many.polls - once.polls);
-    assert!(each <= EACH_POLL, "{each} events per poll");
+    assert!(each <= EACH_POLL, "a poll costs {each} events");
 }
 
-/// The cost of a run that completes at its first poll, and an upper bound of its duration in
-/// seconds. On a busy machine, the run takes longer and may need more workflow tasks.
+/// Returns the cost of a run that completes at its first poll, and an upper bound on its duration in seconds. The
+/// duration matters because a run that takes longer on a busy machine may need more workflow tasks.
 async fn cost_of(options: StackOptions) -> (Cost, usize) {
     let started = Instant::now();
     let (stack, accepted) = Stack::with_submission(options).await;
@@ -124,7 +126,6 @@ async fn a_slow_external_call_costs_one_workflow_task_every_eight_seconds() {
     const SECONDS: usize = 17;
     let usual = StackOptions::default;
     let slow = |what: &str| usual().scenario(&format!("{what}=slow:{SECONDS}s*1, delay=0s"));
-    // The mail server does not reply to the message for this long.
     let mut silent = usual().with("SMTP_RESPONSE_TIMEOUT_SECONDS", SECONDS.to_string());
     let stall = Rule::new(Step::Body, Action::StallAfterAccept);
     silent.mail.script = Script::new(vec![stall]).expect("a script");

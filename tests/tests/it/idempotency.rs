@@ -1,12 +1,13 @@
-//! `Idempotency-Key`: a request can be repeated safely, whatever the outcome of the first one.
+//! Tests that a client can safely repeat a request with the same `Idempotency-Key`, whatever the outcome of the first
+//! request.
 
-use diagflow_store::Sha256;
+use diagflow_store::{Role, Sha256};
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, history, photos};
+use diagflow_tests::{ApiClient, Stack, StackOptions, Staff, eventually, history, photos};
 use diesel_async::SimpleAsyncConnection;
 use futures::future::join_all;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -24,7 +25,7 @@ async fn read(response: Response) -> (u16, String, Value) {
     (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body)
 }
 
-/// Asserts that the first request is reported as in progress.
+/// Asserts that a response was rejected because the first request is still in progress.
 async fn assert_in_use(response: Response) {
     assert_eq!(response.headers()["retry-after"], "1");
     let (status, code, _) = read(response).await;
@@ -32,7 +33,7 @@ async fn assert_in_use(response: Response) {
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_return_the_first_response_without_side_effects() {
+async fn a_request_with_the_same_key_and_body_returns_the_first_response_without_side_effects() {
     let stack = Stack::start().await;
     let first = post(&stack.client, &body("hello"), "key-1").await;
     assert!(!first.headers().contains_key("idempotency-replayed"));
@@ -50,7 +51,7 @@ async fn the_same_key_and_body_return_the_first_response_without_side_effects() 
     assert_eq!(
         read(late).await,
         (202, String::new(), first),
-        "the first response, not the current state"
+        "a repeated request must return the first response, not the current state"
     );
     assert_eq!(stack.database.count_rows("submissions").await, 1);
     assert_eq!(stack.loopai.executions().len(), 1);
@@ -59,7 +60,7 @@ async fn the_same_key_and_body_return_the_first_response_without_side_effects() 
 }
 
 #[tokio::test]
-async fn the_same_key_with_another_body_is_rejected() {
+async fn a_request_with_the_same_key_and_another_body_is_rejected() {
     let stack = Stack::api_only(StackOptions::default()).await;
     assert_eq!(post(&stack.client, &body("hello"), "key-1").await.status(), 202);
 
@@ -77,7 +78,36 @@ async fn the_same_key_with_another_body_is_rejected() {
 }
 
 #[tokio::test]
-async fn without_a_key_identical_submissions_are_separate() {
+async fn a_key_belongs_to_the_account_that_sent_it_or_to_anonymous_clients() {
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let ana = Staff::with_role(&stack, Role::Operator).await;
+    let ben = Staff::with_role(&stack, Role::Operator).await;
+    let post_as = async |staff: &Staff, comments: &str| {
+        let request = staff.request(Method::POST, "/api/user/submit").json(&body(comments));
+        request.header("Idempotency-Key", "key-1").send().await.expect("a response")
+    };
+    let (_, _, anonymous) = read(post(&stack.client, &body("hello"), "key-1").await).await;
+
+    let (status, _, of_ana) = read(post_as(&ana, "hello").await).await;
+    assert_eq!(status, 202, "{of_ana}");
+    assert_ne!(of_ana["submission_id"], anonymous["submission_id"]);
+    // Sending another body with the same key does not reveal whether somebody else has used the key.
+    let (status, _, of_ben) = read(post_as(&ben, "another").await).await;
+    assert_eq!(status, 202, "{of_ben}");
+
+    let repeat = post_as(&ana.sign_in_again(&stack).await, "hello").await;
+    assert_eq!(repeat.headers()["idempotency-replayed"], "true");
+    assert_eq!(read(repeat).await, (202, String::new(), of_ana));
+    let (status, code, _) = read(post_as(&ana, "another").await).await;
+    assert_eq!((status, code.as_str()), (422, "idempotency_key_reused"));
+    let repeat = post(&stack.client, &body("hello"), "key-1").await;
+    assert_eq!(read(repeat).await, (202, String::new(), anonymous));
+    assert_eq!(stack.database.count_rows("submissions").await, 3);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn identical_submissions_without_a_key_are_stored_separately() {
     let stack = Stack::api_only(StackOptions::default()).await;
 
     let first = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
@@ -121,7 +151,7 @@ async fn concurrent_repeats_on_two_replicas_store_one_submission() {
 async fn a_repeat_during_the_first_request_is_rejected_with_retry_after() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let body = body("hello");
-    // Blocks the first request.
+    // A table lock blocks the first request.
     let mut lock = stack.database.connect().await;
     lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locked");
     let first = tokio::spawn({
@@ -161,7 +191,7 @@ async fn a_repeat_succeeds_after_the_api_was_killed() {
     });
     wait_for_claim(&stack).await;
     stack.api.take().expect("running").kill();
-    assert!(first.await.expect("no panic").is_err(), "the client got no response");
+    assert!(first.await.expect("no panic").is_err(), "the killed API sent a response");
     lock.batch_execute("UNLOCK TABLES").await.expect("unlocked");
     assert_eq!(stack.database.count_rows("submissions").await, 0, "partial data remains");
     stack.start_api().await;
@@ -191,7 +221,7 @@ async fn a_failure_is_not_replayed() {
     assert_eq!(stack.database.count_rows("submissions").await, 0);
     stack.database.execute("RENAME TABLE files_renamed TO files").await;
 
-    // The repeat need not wait: the failed request has released its claim.
+    // The repeated request is accepted immediately because the failed request has released its claim.
     let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
 
     assert_eq!(status, 202);
@@ -200,7 +230,7 @@ async fn a_failure_is_not_replayed() {
 }
 
 #[tokio::test]
-async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
+async fn a_key_is_stored_as_a_digest_and_can_be_reused_after_one_day() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let accepted =
         diagflow_tests::client::expect_accepted(post(&stack.client, &body(""), "key-1").await);
@@ -238,7 +268,7 @@ async fn a_repeat_succeeds_after_the_consent_text_has_changed() {
     assert_eq!((status, code.as_str()), (400, "invalid_submission"));
     body["consent_version"] = "2027-01".into();
     let agreed = read(post(&stack.client, &body, "key-2").await).await;
-    assert_eq!(agreed.0, 202, "the rejected request did not use up the key: {agreed:?}");
+    assert_eq!(agreed.0, 202, "the rejected request used up its key: {agreed:?}");
     assert_eq!(stack.database.count_rows("submissions").await, 2);
     stack.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The API as a process: what it stores, what it rejects, and what it reports about itself. Each
-//! kind of invalid input has its own test in `api/src/tests`, without a server.
+//! Tests of what a running API stores and rejects, and of the state it reports. The tests in `api/src/tests` cover each
+//! kind of invalid input without a server.
 
 use diagflow_store::{Sha256, Store};
 use diagflow_tests::photos::Photo;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
-/// The relative paths of all files below a folder.
+/// Returns the relative paths of all files below a folder.
 fn files_below(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     let mut found = BTreeSet::new();
@@ -32,7 +32,7 @@ fn stored_path(photo: &Photo) -> String {
     format!("{}/{digest}", &digest[..2])
 }
 
-/// The photo, extended to `size` bytes and still a valid image.
+/// Pads a photo to `size` bytes while keeping it a valid image.
 fn pad_to(mut photo: Photo, size: usize) -> Photo {
     photo.bytes.resize(size, 0);
     photo
@@ -84,7 +84,7 @@ async fn a_rejected_submission_leaves_no_data() {
     assert_eq!(
         files_below(&stack.files()),
         BTreeSet::new(),
-        "the valid image is not stored either"
+        "a valid image of a rejected submission was stored"
     );
     for table in ["submissions", "files", "runs", "events", "deliveries", "idempotency_keys"] {
         assert_eq!(stack.database.count_rows(table).await, 0, "{table}");
@@ -114,8 +114,13 @@ async fn health_version_docs_and_metrics_endpoints_respond() {
     };
     assert_eq!(json("/health").await, json!({"status": "healthy", "database": "healthy"}));
     assert_eq!(json("/health/db").await, json!({"database": "healthy"}));
-    let ready = json!({"status": "ready", "database": "migrated", "temporal": "reachable"});
-    eventually("Temporal to be reached", || async {
+    let ready = json!({
+        "status": "ready",
+        "database": "migrated",
+        "temporal": "reachable",
+        "start_problem": "no_worker",
+    });
+    eventually("the API to reach Temporal", || async {
         (json("/ready").await == ready).then_some(())
     })
     .await;
@@ -206,10 +211,10 @@ async fn responses_carry_the_request_id_of_the_caller() {
     assert_eq!(returned_id("/nothing/here", Some("trace-18")).await, "trace-18");
     let (one, other) = (returned_id("/version", None).await, returned_id("/version", None).await);
     assert_ne!(one, other);
-    // The log contains the same ids.
+    // The log contains the callers' request ids.
     let log = stack.api.as_ref().expect("running").log();
     assert!(log.contains("trace-17") && log.contains("trace-18"), "{log}");
-    assert!(!log.contains('\u{1b}'), "escape codes in a log file: {log}");
+    assert!(!log.contains('\u{1b}'), "the log file contains terminal escape codes: {log}");
     stack.stop().await;
 }
 
@@ -223,6 +228,29 @@ async fn a_truncated_image_is_rejected() {
         assert_eq!(response.status(), 400);
         let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["error"]["details"][0]["code"], "image_damaged", "{body}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_entry_of_a_submit_request_contains_the_submission_id() {
+    let stack = Stack::api_only(StackOptions::default().with("LOG_FORMAT", "json")).await;
+    let body = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
+    for key in [None, Some("first"), Some("first")] {
+        let response = stack.client.post(&body, key).await.expect("a response");
+        let request_id = response.headers()["x-request-id"].to_str().expect("text").to_owned();
+        let receipt: Value = response.json().await.expect("JSON");
+        assert!(receipt["submission_id"].is_string(), "{receipt}");
+
+        // The log entry is written just after the response is sent.
+        let entry = eventually("the log entry of the request", || async {
+            let log = stack.api.as_ref().expect("running").log();
+            let mut entries = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+            entries.find(|entry: &Value| entry["span"]["request_id"] == request_id.as_str())
+        })
+        .await;
+        assert_eq!(entry["message"], "request completed", "{entry}");
+        assert_eq!(entry["span"]["submission"], receipt["submission_id"], "{entry}");
     }
     stack.stop().await;
 }

@@ -1,5 +1,5 @@
-//! Dependencies between crates and between modules run in one direction, and workflow code cannot
-//! do I/O. The tests read `cargo metadata`, `cargo tree` and the source text.
+//! Checks that the dependencies between crates and between modules have no cycles, and that workflow code cannot do
+//! I/O. The tests inspect the source code and the output of `cargo metadata` and `cargo tree`.
 
 mod module_cycles;
 
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 fn metadata() -> Value {
-    // `--no-deps`, because the packages for other platforms are not downloaded: with `--offline`,
-    // resolving them would fail.
+    // Without `--no-deps`, Cargo would also resolve the packages for other platforms, which fails with `--offline`
+    // because those packages have not been downloaded.
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked", "--no-deps"])
         .output()
@@ -49,7 +49,11 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let packages = metadata["packages"].as_array().expect("packages");
     let ours: Vec<&Value> = packages.iter().filter(|package| package["source"].is_null()).collect();
-    assert_eq!(ours.len(), allowed.len(), "a member has no row in `ALLOWED`");
+    assert_eq!(
+        ours.len(),
+        allowed.len(),
+        "the workspace members differ from the rows of `ALLOWED`"
+    );
     for package in ours {
         let name = package["name"].as_str().expect("a name");
         let row = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in `ALLOWED`"));
@@ -62,8 +66,8 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     }
 }
 
-/// The only crates that workflow code may depend on. A review found that none of them can do I/O.
-/// `futures` is excluded because its `select!` polls in random order.
+/// The only crates that the workflow crate may depend on directly. None of them can do I/O. `futures` is excluded
+/// because its `select!` polls in random order.
 const WORKFLOWS_IMPORT: &[&str] = &[
     "serde",
     "temporalio-common-wasm",
@@ -72,7 +76,7 @@ const WORKFLOWS_IMPORT: &[&str] = &[
     "temporalio-workflow",
 ];
 
-/// Crates that do I/O. The crates above must not depend on them either.
+/// Crates that do I/O. The workflow crate must not depend on any of them, directly or indirectly.
 const IO_CRATES: &[&str] = &[
     "async-io",
     "axum",
@@ -93,9 +97,9 @@ const IO_CRATES: &[&str] = &[
     "ureq",
 ];
 
-/// The crates that workflow code depends on, down to this depth of `cargo tree`.
+/// Returns the workflow crate's dependencies, down to the given depth of `cargo tree`.
 fn reached(depth: &str) -> BTreeSet<String> {
-    // `--package` leaves out the features that other members enable in shared crates.
+    // `--package` excludes features that other workspace members enable in shared crates.
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--package", "diagflow-workflows"])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}", "--depth", depth])
@@ -111,7 +115,10 @@ fn reached(depth: &str) -> BTreeSet<String> {
 fn workflow_code_depends_on_no_io_crate() {
     assert_eq!(reached("1").iter().map(String::as_str).collect::<Vec<_>>(), WORKFLOWS_IMPORT);
     let all = reached("99");
-    assert!(all.len() > WORKFLOWS_IMPORT.len(), "no transitive dependencies: {all:?}");
+    assert!(
+        all.len() > WORKFLOWS_IMPORT.len(),
+        "`cargo tree` listed no indirect dependencies: {all:?}"
+    );
     for io_crate in IO_CRATES {
         assert!(!all.contains(*io_crate), "workflow code depends on {io_crate}");
     }

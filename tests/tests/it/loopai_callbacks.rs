@@ -1,4 +1,4 @@
-//! Requests from LoopAI: image downloads through signed links, and callbacks.
+//! Tests of the requests that LoopAI sends to the API: image downloads through signed links, and callbacks.
 
 use diagflow_store::LinkKey;
 use diagflow_tests::cases::Case;
@@ -31,7 +31,7 @@ async fn a_signed_link_opens_its_own_file_until_it_expires() {
     let photos = [photos::retina(), photos::cat()];
     let accepted = stack.client.submit("ana@example.org", "", &photos).await;
     let files = stack.store.files(id_of(&accepted)).await.expect("files");
-    let key = LinkKey::new(secret);
+    let key = LinkKey::new(&secret.into());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
 
     let valid = stack.client.get(&key.path(files[0].id, now + 60)).await;
@@ -51,7 +51,7 @@ async fn a_signed_link_opens_its_own_file_until_it_expires() {
 }
 
 #[tokio::test]
-async fn a_callback_ends_the_wait() {
+async fn a_signed_callback_ends_the_wait_for_the_next_poll() {
     let (stack, accepted) = Case::WokenByCallback.run().await;
     let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
     assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));

@@ -1,21 +1,25 @@
-//! End-to-end tests of the whole system. They share one binary, so that linking happens once.
+//! End-to-end tests of the whole system. All tests are in one binary so that Cargo links only once.
 
 mod api_overload;
 mod backup;
 mod cancel;
 mod command_line;
 mod crash_recovery;
+mod database_limits;
 mod documentation;
 mod documented_examples;
 mod end_to_end;
+mod erasure;
 mod faults;
 mod history_budget;
 mod idempotency;
 mod intake;
+mod key_rotation;
 mod layers;
 mod loopai;
 mod loopai_callbacks;
 mod loopai_limits;
+mod loopai_overload;
 mod mail;
 mod orphan_executions;
 mod patient;
@@ -26,9 +30,13 @@ mod runbook;
 mod shutdown;
 mod slow_storage;
 mod staff;
+mod start_problems;
 mod store;
 mod stream;
+mod temporal_cluster;
+mod temporal_outage;
 mod tls;
+mod trusted_proxies;
 mod up;
 mod worker_saturation;
 mod workflow_lints;

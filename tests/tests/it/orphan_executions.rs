@@ -1,5 +1,5 @@
-//! Executions that are open in Temporal but not recorded in the database yet: they are left alone
-//! and not mistaken for another run.
+//! Tests of workflow executions that are open in Temporal but not yet recorded in the database. The API neither ends
+//! such an execution nor mistakes it for another run.
 
 use diagflow_simulators::mail::Mail;
 use diagflow_store::{Action, CancelOutcome, EndStatus, Failpoint, RetryOutcome, RunKey};
@@ -15,17 +15,17 @@ use temporalio_client::{WorkflowDescribeOptions, WorkflowStartOptions};
 use uuid::Uuid;
 
 const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
-/// A port without a listener.
+/// Address of a port that no process listens on.
 const NOWHERE: &str = "127.0.0.1:1";
 const LIMIT: Duration = Duration::from_secs(60);
-/// Longer than a test, so that the sweeper does not start the run.
+/// A delay that exceeds the duration of any test, so the sweeper does not start the run.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn queue() -> String {
     format!("test-{}", Uuid::new_v4().simple())
 }
 
-/// A submission whose first run was not started: its API never reached Temporal, and has stopped.
+/// Sends a submission to an API that cannot reach Temporal, then stops the API, leaving the first run unstarted.
 async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
     let options = StackOptions::default().with(QUEUE, queue).with("TEMPORAL_ADDRESS", NOWHERE);
     let mut stack = Stack::api_only(options).await;
@@ -35,7 +35,8 @@ async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
     (stack, accepted)
 }
 
-/// Starts a run as the API does, without recording it; returns its Temporal run id.
+/// Starts a run in Temporal as the API does, but without recording the start in the database. Returns the Temporal run
+/// id.
 async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let input = DiagnosisInput {
         submission_id: SubmissionRef::new(run.submission),
@@ -49,19 +50,19 @@ async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     started.expect("started").run_id().expect("a run id").to_owned()
 }
 
-/// The recorded Temporal run ids of a submission's runs.
+/// Returns the Temporal run id recorded in the database for each run of a submission.
 async fn recorded_run_ids(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Option<String>> {
     let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
     runs.into_iter().map(|run| run.temporal_run_id).collect()
 }
 
-/// Makes all queued runs due for the sweeper.
+/// Makes all queued runs due for the sweeper to start.
 async fn make_due(stack: &Stack) {
     stack.database.execute("UPDATE runs SET start_after = NOW(6)").await;
 }
 
-/// Staff cancelled the first run, it failed before the cancellation was sent to Temporal, and staff
-/// retried the submission. Returns the second run.
+/// Cancels the first run, makes it fail before the cancellation is sent to Temporal, and retries the submission.
+/// Returns the second run.
 async fn cancelled_and_retried(stack: &Stack, accepted: &AcceptedSubmission) -> RunKey {
     let submission = id_of(accepted);
     let first = RunKey { submission, number: 1 };
@@ -76,7 +77,7 @@ async fn cancelled_and_retried(stack: &Stack, accepted: &AcceptedSubmission) -> 
     second
 }
 
-/// Waits until no cancellation is pending.
+/// Waits until every cancellation has been sent to Temporal.
 async fn wait_for_cancellation_sent(stack: &Stack) {
     eventually("the cancellation to be sent", || async {
         let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
@@ -121,7 +122,7 @@ async fn a_newer_run_is_not_treated_as_orphaned_while_it_is_being_started() {
     stack.stop().await;
 }
 
-/// Waits until the API has found an unrecorded execution and left it alone.
+/// Waits until the API has found an unrecorded execution and logged that no worker has adopted it.
 async fn wait_for_unknown_execution(stack: &Stack) {
     eventually("the unrecorded execution to be found", || async {
         let log = stack.api.as_ref().expect("running").log();
@@ -141,7 +142,11 @@ async fn a_start_whose_response_was_lost_is_recorded_by_the_execution() {
     stack.start_api().await;
     wait_for_unknown_execution(&stack).await;
 
-    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None], "it may belong to another run");
+    assert_eq!(
+        recorded_run_ids(&stack, &accepted).await,
+        [None],
+        "the API recorded an execution that may belong to another run"
+    );
     stack.start_worker().await;
     stack.wait_for_status(&accepted, "completed").await;
     assert_eq!(recorded_run_ids(&stack, &accepted).await, [Some(execution)]);
@@ -150,13 +155,13 @@ async fn a_start_whose_response_was_lost_is_recorded_by_the_execution() {
 }
 
 #[tokio::test]
-async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
+async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_run() {
     let queue = queue();
     let (mut stack, accepted) = accepted_without_temporal(&queue).await;
     let submission = id_of(&accepted);
     let first = RunKey { submission, number: 1 };
     let execution = start_unrecorded(&stack, first, &queue).await;
-    // According to the database, the run has not started, so it is cancelled at once.
+    // The run is cancelled immediately because the database has no record of its start.
     let cancelled =
         stack.store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
     assert_eq!(cancelled.expect("a response"), CancelOutcome::Cancelled);
@@ -179,7 +184,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     make_due(&stack).await;
     stack.wait_for_status(&accepted, "completed").await;
     let recorded_run_ids = recorded_run_ids(&stack, &accepted).await;
-    assert_eq!(recorded_run_ids[0], None, "the earlier execution changed nothing");
+    assert_eq!(recorded_run_ids[0], None, "the earlier execution was adopted by its cancelled run");
     assert!(
         recorded_run_ids[1].as_ref().is_some_and(|run| *run != execution),
         "{recorded_run_ids:?}"

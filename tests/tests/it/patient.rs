@@ -1,4 +1,4 @@
-//! What a patient does besides sending and following a submission: poll its status, and cancel it.
+//! Tests in which patients poll the status of their submission or cancel it.
 
 use diagflow_store::Role;
 use diagflow_tests::assertions::{cancelled, executions, wait_completed_once, wait_ended_once};
@@ -63,7 +63,7 @@ async fn a_browser_cancels_a_waiting_submission_with_its_cookie() {
     let url = receipt["cancel_url"].as_str().expect("a URL");
     let path = reqwest::Url::parse(url).expect("a URL").path().to_owned();
     let cookie = cookies.iter().find(|cookie| cookie.contains(&format!("Path={path}")));
-    let cookie = cookie.unwrap_or_else(|| panic!("a cookie for {path} in {cookies:?}"));
+    let cookie = cookie.unwrap_or_else(|| panic!("no cookie for {path} in {cookies:?}"));
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().expect("a name and a value");
 
@@ -81,7 +81,7 @@ async fn a_browser_cancels_a_waiting_submission_with_its_cookie() {
 }
 
 #[tokio::test]
-async fn only_the_patient_can_cancel_and_only_before_the_end() {
+async fn only_the_patient_can_cancel_a_submission_and_only_before_it_ends() {
     let stack = Stack::start().await;
     let (mine, other) = (
         stack.client.submit("ana@example.org", "", &[photos::retina()]).await,
@@ -106,7 +106,7 @@ async fn only_the_patient_can_cancel_and_only_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_client_polls_the_status_until_the_end() {
+async fn a_client_polls_the_status_until_the_submission_ends() {
     let (stack, submission) = Stack::with_submission(stuck()).await;
     stack.wait_for_status(&submission, "processing").await;
     let get = async |tag: &str| {

@@ -1,4 +1,5 @@
-//! The current workflow code replays every recorded history. Incompatibly changed code does not.
+//! Checks that the current workflow code replays every recorded history, and that workflow code with an incompatible
+//! change does not.
 
 use base64::Engine;
 use diagflow_tests::cases::Case;
@@ -29,7 +30,7 @@ async fn each_incompatible_change_is_caught_by_exactly_the_histories_that_reach_
     assert_eq!(replay::wrong_verdicts_on_incompatible_changes().await, Vec::<String>::new());
 }
 
-/// The recorded histories as JSON, by path.
+/// Returns the path and JSON of each recorded history.
 fn documents() -> BTreeMap<String, Value> {
     let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
@@ -47,11 +48,10 @@ fn no_recorded_history_contains_personal_data() {
         let text = history::decode_payloads(&document);
         let is_decoded = text.contains("submission_id") || text.contains("delivery_id");
         assert!(is_decoded, "{path} is not decoded");
-        // Every case sends these (`Case::play`).
+        // `Case::play` sends each of these secrets in every case.
         for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
             assert!(!text.contains(secret), "{secret:?} is in {path}");
         }
-        // Other data that looks personal.
         assert_eq!(history::possible_personal_data(&document), Vec::<String>::new(), "in {path}");
     }
 }

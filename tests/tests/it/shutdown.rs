@@ -1,5 +1,5 @@
-//! Stopping the API or the worker: work in progress is finished first, within the grace period.
-//! Event streams are tested in `stream.rs`, e-mails in `mail/interrupted.rs`.
+//! Tests that the API and the worker finish their requests and activities within the grace period before they exit.
+//! `stream.rs` tests how event streams end, and `mail/interrupted.rs` tests interrupted e-mails.
 
 use diagflow_simulators::loopai::ExecutionRecord;
 use diagflow_store::Failpoint;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Reads until `enough` accepts the text, or to the end.
+/// Reads until `enough` returns `true` for the text received so far, or until the stream ends.
 async fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
     let mut bytes = [0; 4096];
@@ -34,7 +34,7 @@ async fn a_half_sent_submission_is_accepted_before_the_api_exits() {
     let (first_half, second_half) = body.split_at(body.len() / 2);
     let address = stack.client.url("").replace("http://", "");
     let mut upload = TcpStream::connect(&address).await.expect("connected");
-    // `100 Continue` shows that the API is reading.
+    // A `100 Continue` response shows that the API is reading the request.
     let head = format!(
         "POST /api/user/submit HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
@@ -62,7 +62,7 @@ async fn a_half_sent_submission_is_accepted_before_the_api_exits() {
     stack.stop().await;
 }
 
-/// A submission whose worker is held at `boundary`.
+/// Sends a submission and pauses its worker at the failpoint `boundary`.
 async fn hold_worker_at(boundary: Failpoint, options: StackOptions) -> (Stack, AcceptedSubmission) {
     let stack = Stack::with(options).await;
     stack.failpoints.arm(boundary);
@@ -71,7 +71,7 @@ async fn hold_worker_at(boundary: Failpoint, options: StackOptions) -> (Stack, A
     (stack, accepted)
 }
 
-/// Sends SIGTERM to the worker, and waits until it has logged the signal.
+/// Sends SIGTERM to the worker and waits until it has logged the signal.
 async fn request_stop(stack: &mut Stack) -> Process {
     let mut worker = stack.worker.take().expect("running");
     worker.terminate();
@@ -83,8 +83,8 @@ async fn request_stop(stack: &mut Stack) -> Process {
     worker
 }
 
-/// Asserts that nothing was attempted twice: no activity, local or regular, and no workflow task,
-/// which would repeat local activities.
+/// Asserts that no local activity, regular activity or workflow task was attempted twice. A second attempt at a
+/// workflow task would repeat its local activities.
 async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
     let counts = history::count_by_type(&history::events(stack, accepted).await);
     let retried: Vec<_> = counts
@@ -98,7 +98,7 @@ async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
 async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     let (mut stack, accepted) =
         hold_worker_at(Failpoint::BeforePoll, StackOptions::default()).await;
-    // The poll has to find the result, because a poll without a result is followed by another one.
+    // The test waits for the result because a poll that finds no result would be followed by another poll.
     let finished = |all: &[ExecutionRecord]| all[0].finished_at;
     stack.loopai.wait_for(finished, LIMIT).await.expect("a finished execution");
     let boundary = Failpoint::AfterPollAnswered;
@@ -113,10 +113,10 @@ async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     worker.stop().await;
 
     let document = stack.client.status(&accepted).await.expect("a response");
-    assert_eq!(document["status"], "completed", "completed by the stopping worker");
+    assert_eq!(document["status"], "completed", "the stopping worker did not record the result");
     stack.start_worker().await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
-    assert_eq!(polls(&stack), polls_before, "no second poll");
+    assert_eq!(polls(&stack), polls_before, "the workflow polled LoopAI again");
     assert_nothing_retried(&stack, &accepted).await;
     assert_eq!(stack.mail.mails_to("ana@example.org").len(), 1);
     stack.stop().await;
@@ -124,7 +124,7 @@ async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
 
 #[tokio::test]
 async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits() {
-    // The attempt as a local activity fails, so a regular activity sends the request.
+    // The scenario makes the local activity fail, so a regular activity sends the request.
     let boundary = Failpoint::AfterRequestAnswered;
     let options = StackOptions::default().scenario("diagnose=503*1, delay=100ms");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;
@@ -134,7 +134,7 @@ async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits
     worker.stop().await;
 
     let document = stack.client.status(&accepted).await.expect("a response");
-    assert_ne!(document["status"], "pending", "the request is not recorded");
+    assert_ne!(document["status"], "pending", "the stopping worker did not record the execution");
     stack.start_worker().await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     let events = history::events(&stack, &accepted).await;
@@ -145,15 +145,13 @@ async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits
     stack.stop().await;
 }
 
-/// Asserts that the worker exits although its activity does not end, and that another worker
-/// completes the run.
+/// Asserts that a worker exits even though its activity never finishes, and that another worker completes the run.
 async fn assert_grace_period_is_honoured(boundary: Failpoint, options: StackOptions) {
     let options = options.with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;
 
     request_stop(&mut stack).await.stop().await;
 
-    // The abandoned activity continues.
     stack.failpoints.release(boundary);
     stack.start_worker().await;
     stack.wait_for_status(&accepted, "completed").await;

@@ -1,5 +1,5 @@
-//! Slow or lost responses while a submission is stored: a request that may have succeeded is not
-//! reported as failed.
+//! Tests of a database or file storage that responds slowly or not at all while a submission is being stored. The API
+//! does not report a request as failed if it may have succeeded.
 
 use diagflow_store::BlobStore;
 use diagflow_tests::client::expect_accepted;
@@ -52,11 +52,15 @@ async fn a_lost_commit_response_is_not_reported_as_a_failure() {
     let response = stack.client.post(&body(), None).await.expect("a response");
 
     assert_eq!(refusal(response).await, (503, "outcome_unknown".to_owned()));
-    assert_eq!(stack.database.count_rows("submissions").await, 1, "it is stored");
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        1,
+        "the submission must be stored even though the commit response was lost"
+    );
     stack.stop().await;
 }
 
-/// The files in the only folder of the storage, sorted by name.
+/// Returns the files in the only subfolder of the file storage, sorted by name.
 fn stored(stack: &Stack) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(stack.files()).expect("the storage");
     let folder = folders.map(|entry| entry.expect("an entry").path()).next().expect("a folder");
@@ -67,10 +71,10 @@ fn stored(stack: &Stack) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn the_partial_file_of_a_killed_process_is_swept_once_it_is_old() {
+async fn an_old_partial_file_left_by_a_killed_process_is_removed() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api_with_file_size_limit(100_000).await;
-    stack.client.post(&body(), None).await.expect_err("its connection broke");
+    stack.client.post(&body(), None).await.expect_err("a broken connection");
     stack.api.take().expect("running").kill();
     let partial = stored(&stack).pop().expect("a partial file");
     assert_eq!(partial.metadata().expect("a file").len(), 100_000);
@@ -83,7 +87,11 @@ async fn the_partial_file_of_a_killed_process_is_swept_once_it_is_old() {
 
     let address = Url::from_file_path(stack.files()).expect("an address");
     let bytes = BlobStore::open(&address).expect("a storage");
-    assert_eq!(bytes.sweep_temp_files(DAY).await.expect("swept"), 0, "it may still be in use");
+    assert_eq!(
+        bytes.sweep_temp_files(DAY).await.expect("swept"),
+        0,
+        "a recent partial file, which may still be in use, was removed"
+    );
     for file in [complete, &partial] {
         let file = File::options().write(true).open(file).expect("a file");
         file.set_modified(SystemTime::now() - 2 * DAY).expect("set");

@@ -1,4 +1,4 @@
-//! Accounts and permissions: who may do what, and what is audited.
+//! Tests of accounts, permissions, staff actions and the audit log.
 
 mod access;
 mod all_events;
@@ -12,19 +12,24 @@ mod cookie_sessions;
 mod deletion;
 mod denied_access;
 mod detail;
+mod emails;
 mod export;
 mod full_text;
 mod history;
 mod listing;
 mod my_submissions;
 mod passwords;
+mod paused_activities;
 mod rate_limits;
 mod resend;
 mod retry;
+mod revoke_token;
 mod sessions;
 mod sign_in;
+mod stuck_runs;
 mod temporal_ui;
 mod throttle;
 mod update;
 mod user_command;
 mod users;
+mod workflow_inputs;

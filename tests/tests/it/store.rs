@@ -1,5 +1,4 @@
-//! The store on a real database: schema, status transitions, event numbers, and an index for every
-//! query.
+//! Tests of the store with a real database: schema, status transitions, event numbers, and index use.
 
 mod adoption;
 mod consent;
@@ -10,6 +9,7 @@ mod event_numbers;
 mod indexes;
 mod recipient_limits;
 mod schema;
+mod server_errors;
 mod slots;
 mod stale_items;
 mod transitions;
@@ -61,7 +61,7 @@ async fn create(store: &Store, new: &NewSubmission, limits: RecipientLimits) -> 
     store.create_submission(new, limits, None).await.expect("a response")
 }
 
-/// A database and a store, without the rest of the system.
+/// A database and a store without the rest of the system.
 struct Records {
     database: Database,
     store: Store,
@@ -73,12 +73,12 @@ impl Records {
         Records { store: connect(&database).await, database }
     }
 
-    /// A store with connections of its own, as in another process.
+    /// Returns a second store with its own connections, like that of another process.
     async fn another_store(&self) -> Store {
         connect(&self.database).await
     }
 
-    /// Stores a submission; returns its first run.
+    /// Stores a submission. Returns its first run.
     async fn submission(&self) -> RunKey {
         let new = new_submission("ana@example.org");
         let outcome = create(&self.store, &new, LARGE_LIMITS).await;

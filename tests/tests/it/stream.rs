@@ -1,5 +1,5 @@
-//! Live events of a submission: resumable at any point, on any replica, after any restart of the
-//! API.
+//! Tests of a submission's event stream. A client can resume the stream after any event, on any replica, and after an
+//! API restart.
 
 mod database_outage;
 mod result_email;
@@ -16,12 +16,12 @@ use reqwest::{Response, StatusCode};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// The event numbers of a completed submission: received, diagnosing, completed, result ready.
+/// The numbers of a completed submission's events: `received`, `diagnosing`, `completed` and `result_ready`.
 const ALL_EVENTS: [i64; 4] = [1, 2, 3, 4];
-/// The first line of a stream: the reconnection delay for browsers.
+/// The first line of an event stream, which sets the reconnection delay of browsers.
 const RETRY_HINT: &str = "retry: 2000\n";
 
-/// A diagnosis that ends only when the test ends it.
+/// Options for a diagnosis that does not end until the test ends it.
 fn stuck() -> StackOptions {
     StackOptions::default().scenario("stuck")
 }
@@ -79,9 +79,15 @@ async fn an_interrupted_stream_resumes_without_gaps_or_repeats() {
     let complete_list = events_of(&stack.client, &submission, None).await;
     assert_eq!(numbers(&complete_list), ALL_EVENTS);
     for (count, events) in live.iter().enumerate() {
-        assert_eq!(*events, complete_list, "disconnected after {count}, resumed during the run");
+        assert_eq!(
+            *events, complete_list,
+            "disconnected after {count} events and resumed during the run"
+        );
         let afterwards = cut_off_after(count, &stack.client, &submission).await;
-        assert_eq!(afterwards, complete_list, "disconnected after {count}, resumed after the run");
+        assert_eq!(
+            afterwards, complete_list,
+            "disconnected after {count} events and resumed after the run"
+        );
     }
     stack.stop().await;
 }
@@ -98,8 +104,8 @@ async fn a_client_with_all_events_gets_204_and_stops_reconnecting() {
     };
     assert_eq!(status_after("3").await, StatusCode::OK);
     assert_eq!(status_after("4").await, StatusCode::NO_CONTENT);
-    // The response stays the same after the event of the e-mail has followed the final event.
-    eventually("the event of the e-mail", || async {
+    // The response stays the same after the e-mail's event follows the final event.
+    eventually("the e-mail's event to be stored", || async {
         let events = stack.store.events(id_of(&submission), 4).await.expect("events");
         events.first().map(|event| assert_eq!(event.step.name(), "mail_sent"))
     })
@@ -139,13 +145,13 @@ async fn all_listeners_get_the_same_events_on_every_replica() {
         assert_eq!((first.id, &first.data["status"]), (1, &"pending".into()));
         streams.push(events);
     }
-    // From here on, the worker writes events.
+    // The worker starts only now so that all streams are open when it writes the remaining events.
     stack.start_worker().await;
     let received = join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await;
 
     assert_eq!(numbers(&received[0]), ALL_EVENTS[1..]);
-    assert_eq!(received[1], received[0], "two listeners on one process");
-    assert_eq!(received[2], received[0], "a listener on the replica");
+    assert_eq!(received[1], received[0], "two listeners on one process received different events");
+    assert_eq!(received[2], received[0], "a listener on the replica received different events");
     replica.stop().await;
     stack.stop().await;
 }
@@ -158,10 +164,10 @@ async fn one_query_reads_the_events_for_all_listeners() {
     stack.set("DATABASE_URL", url);
     stack.set("EVENTS_POLL_SECONDS", POLL.as_secs_f64().to_string());
     stack.start_api().await;
-    // A number that no other statement contains by chance.
+    // The event ids are large enough that no other SQL statement contains them by chance.
     stack.database.execute("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
     let submissions = join_all((0..4).map(|_| submit(&stack))).await;
-    // The query for new events contains the latest id.
+    // The query for new events contains the latest event's id.
     let newest = stack.database.number("SELECT MAX(id) FROM events").await;
 
     let mut streams = Vec::new();
@@ -174,10 +180,13 @@ async fn one_query_reads_the_events_for_all_listeners() {
         }
         proxy.count(&newest.to_le_bytes());
         let started = Instant::now();
-        eventually("twenty polls", || async { (proxy.occurrences() >= 20).then_some(()) }).await;
+        eventually("the API to poll twenty times", || async {
+            (proxy.occurrences() >= 20).then_some(())
+        })
+        .await;
 
-        // The poller pauses between two polls, and no timer fires early. One poll may have been
-        // running already.
+        // The poller pauses between polls, so the elapsed time limits the number of polls. One more poll may have been
+        // in progress when the measurement began.
         let (polls, time) = (proxy.occurrences(), started.elapsed());
         let at_most = 2 + time.as_millis() / POLL.as_millis();
         assert!(polls as u128 <= at_most, "{polls} polls in {time:?} with {listeners} listeners");
@@ -202,8 +211,9 @@ async fn a_stream_sends_its_headers_and_reconnection_delay() {
     stack.stop().await;
 }
 
-/// Some clients deliver a message for each block, so that a handler which parses its data as JSON would fail.
-fn assert_each_block_has_data(stream: &SseStream) {
+/// Asserts that every block of a stream has JSON data. Some clients deliver a message for each block, and a handler
+/// that parses the data as JSON would fail on a block without data.
+pub(crate) fn assert_each_block_has_data(stream: &SseStream) {
     for block in stream.blocks() {
         let data = block.lines().find_map(|line| line.strip_prefix("data: "));
         let data = data.unwrap_or_else(|| panic!("no data in {block:?}: {}", stream.text()));
@@ -230,7 +240,7 @@ async fn an_idle_stream_sends_heartbeat_comments() {
 }
 
 #[tokio::test]
-async fn a_stream_opens_with_its_own_token_only() {
+async fn a_stream_opens_only_with_the_token_of_its_submission() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let (mine, other) = (submit(&stack).await, submit(&stack).await);
 
@@ -257,7 +267,7 @@ async fn a_stream_opens_with_its_own_token_only() {
 }
 
 #[tokio::test]
-async fn a_browser_listens_with_its_cookie() {
+async fn a_browser_opens_the_stream_with_its_cookie() {
     let stack = Stack::start().await;
     let body = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let response = stack.client.post(&body, None).await.expect("a response");
@@ -269,10 +279,10 @@ async fn a_browser_listens_with_its_cookie() {
         .collect();
     let submission = expect_accepted(response).await;
 
-    // Like a browser, send the cookie of this path and no other header.
+    // Like a browser, the client sends only the cookie for this path and no other headers.
     let path = format!("/api/user/events/{}", submission.submission_id);
     let cookie = cookies.iter().find(|cookie| cookie.contains(&format!("Path={path}")));
-    let cookie = cookie.unwrap_or_else(|| panic!("a cookie for {path} in {cookies:?}"));
+    let cookie = cookie.unwrap_or_else(|| panic!("no cookie for {path} in {cookies:?}"));
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().expect("a name and a value");
     let listen = reqwest::Client::new().get(stack.client.url(&path)).header("cookie", pair);
@@ -294,10 +304,10 @@ async fn an_api_restart_ends_streams_and_they_resume() {
     stack.api.take().expect("running").stop().await;
 
     stream.read_to_end().await;
-    // The browser reconnects after the delay that the stream began with.
+    // The first line of the stream sets the delay after which the browser reconnects.
     assert!(stream.text().starts_with(RETRY_HINT), "{}", stream.text());
     assert_each_block_has_data(&stream);
-    // The run ends while no API is running.
+    // The submission completes while the API is down.
     complete(&stack).await;
     stack.start_api().await;
     assert_eq!(numbers(&events_of(&stack.client, &submission, Some(2)).await), ALL_EVENTS[2..]);

@@ -1,4 +1,4 @@
-//! SMTP as in production: encrypted, with a verified certificate and a password.
+//! Tests of SMTP with production settings: encryption, a verified certificate and a password.
 
 use diagflow_simulators::mail::{Direction, Settings, TlsMode, TlsSettings};
 use diagflow_store::Delivery;
@@ -25,12 +25,11 @@ impl Authority {
         Authority { folder, issuer: Issuer::new(parameters, key) }
     }
 
-    /// The file for `SMTP_CA_FILE`.
     fn file(&self) -> String {
         self.folder.path().join("authority.pem").display().to_string()
     }
 
-    /// The mail server's certificate for `host`.
+    /// Returns TLS settings for a mail server whose certificate is issued for `host`.
     fn server(&self, host: &str, mode: TlsMode) -> TlsSettings {
         let key = KeyPair::generate().expect("a key");
         let parameters = CertificateParams::new([host.to_owned()]).expect("parameters");
@@ -48,8 +47,8 @@ impl Authority {
     }
 }
 
-/// Options for a worker that uses TLS in this mode, trusts `authority` and has a password, and for a
-/// mail server that requires the password.
+/// Returns options for a worker that uses the given TLS mode, trusts `authority` and has a password, and for a mail
+/// server that requires the password.
 fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> StackOptions {
     let mut options = StackOptions::default()
         .with("SMTP_HOST", "localhost")
@@ -66,7 +65,7 @@ fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> Stack
     options
 }
 
-/// The first word of each client line and each note, in order.
+/// Returns the first word of each line that the client sent and of each note in the server's log, in order.
 fn transcript(stack: &Stack) -> Vec<String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines
@@ -75,8 +74,7 @@ fn transcript(stack: &Stack) -> Vec<String> {
         .collect()
 }
 
-/// Waits for a second failed attempt, and asserts that the e-mail is pending and that no message was
-/// sent.
+/// Waits for a second failed attempt, then asserts that the e-mail is still pending and that no message was sent.
 async fn assert_rejected(stack: &Stack, submission: &AcceptedSubmission, code: &str) -> Delivery {
     stack.wait_for_status(submission, "completed").await;
     let pending = eventually("a second attempt to fail", || async {
@@ -128,8 +126,11 @@ async fn a_certificate_from_an_unknown_authority_is_rejected() {
         let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
         let detail = pending.error_detail.expect("a reason");
-        assert!(detail.contains("invalid peer certificate"), "staff see {detail:?}");
-        assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
+        assert!(detail.contains("invalid peer certificate"), "the recorded reason is {detail:?}");
+        assert!(
+            !transcript(&stack).iter().any(|word| word == "AUTH"),
+            "the worker sent its password"
+        );
         stack.stop().await;
     }
 }
@@ -144,8 +145,8 @@ async fn a_certificate_for_another_host_is_rejected() {
     let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
     let detail = pending.error_detail.expect("a reason");
-    assert!(detail.contains("not valid for name"), "staff see {detail:?}");
-    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
+    assert!(detail.contains("not valid for name"), "the recorded reason is {detail:?}");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the worker sent its password");
     stack.stop().await;
 }
 
@@ -156,12 +157,12 @@ async fn a_server_without_encryption_gets_no_email() {
 
     assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
-    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the worker sent its password");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_wrong_smtp_password_is_retried() {
+async fn an_email_is_retried_after_a_wrong_smtp_password() {
     let authority = Authority::new();
     let server = authority.server("localhost", TlsMode::StartTls);
     let options = options("starttls", &authority, Some(server)).with("SMTP_PASSWORD", "another");

@@ -1,5 +1,5 @@
-//! `cargo xtask up`, as a new user runs it: everything starts, works, stops in order, and keeps its
-//! data.
+//! Tests of `cargo xtask up` as a new user runs it. All services start and work, they stop in the correct order, and
+//! their data survives a restart.
 
 use diagflow_tests::ports::free_port;
 use diagflow_tests::staff::PASSWORD;
@@ -19,9 +19,9 @@ use tokio::process::{Child, ChildStdout, Command};
 struct Up {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
-    /// Its output so far.
+    /// Lines that the command has printed so far.
     lines: Vec<String>,
-    /// The table of addresses in its output.
+    /// Addresses that the command has printed, by service name.
     addresses: BTreeMap<String, String>,
 }
 
@@ -37,7 +37,7 @@ const PORTS: [&str; 8] = [
 ];
 
 impl Up {
-    /// Starts the command with its data in `folder`, and waits until everything is up.
+    /// Starts the command with its data in `folder` and waits until all services are running.
     async fn start(folder: &Path) -> Up {
         let ports: Vec<_> =
             PORTS.iter().flat_map(|flag| [(*flag).to_owned(), free_port().to_string()]).collect();
@@ -57,7 +57,7 @@ impl Up {
         up.read_until("Diagflow is up").await;
         let from_line = up.lines.len();
         up.read_until("Ctrl-C stops everything").await;
-        // Two spaces or more separate a name from its address.
+        // At least two spaces separate the name of a service from its address.
         let rows = up.lines[from_line..].iter().filter_map(|line| line.trim().split_once("  "));
         up.addresses = rows.map(|(name, at)| (name.to_owned(), at.trim().to_owned())).collect();
         up
@@ -78,7 +78,7 @@ impl Up {
         ApiClient::new(self.addresses["API"].clone())
     }
 
-    /// Sends Ctrl-C; returns the output from then on.
+    /// Sends SIGINT, as Ctrl-C does. Returns the lines that the command prints afterwards.
     async fn interrupt(mut self) -> Vec<String> {
         let id = self.child.id().expect("runs");
         kill(Pid::from_raw(i32::try_from(id).expect("an id")), Signal::SIGINT).expect("a signal");
@@ -89,7 +89,7 @@ impl Up {
     }
 }
 
-/// Runs `diagflow` with the database of `up` and this standard input; returns its output.
+/// Runs `diagflow` with the database of `cargo xtask up` and the given standard input. Returns its output.
 async fn diagflow(up: &Up, data: &Path, arguments: &[&str], input: &str) -> String {
     let password = std::fs::read_to_string(data.join("mariadb-password")).expect("a password");
     let address = up.addresses["MariaDB"].split(',').next().expect("an address");
@@ -114,14 +114,14 @@ async fn get(address: &str) -> String {
     response.text().await.expect("text")
 }
 
-/// The address of the submission's workflow in the Temporal UI.
+/// Returns the address of the submission's workflow in the Temporal UI.
 fn history_address(up: &Up, submission: &AcceptedSubmission) -> String {
     let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
 }
 
 #[tokio::test]
-async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
+async fn up_starts_all_services_stops_them_in_order_and_keeps_their_data() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("a system");
     let up = Up::start(&data).await;
@@ -149,13 +149,16 @@ async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
             stopped.find(&format!("{part} ")).unwrap_or_else(|| panic!("{part}: {stopped}"))
         })
         .collect();
-    assert!(places.is_sorted(), "intake stops first, storage last: {stopped}");
+    assert!(
+        places.is_sorted(),
+        "the services did not stop in the order from intake to storage: {stopped}"
+    );
 
     let up = Up::start(&data).await;
     let status = up.api().status(&submission).await.expect("a response");
     assert_eq!(status["status"], "completed", "{status}");
     assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
-    // The UI responds shortly before its data is available.
+    // The Temporal UI starts responding shortly before its data is available.
     let history = eventually("the workflow in the Temporal UI", || async {
         let response = reqwest::get(history_address(&up, &submission)).await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
@@ -191,7 +194,7 @@ async fn staff_find_a_failed_submission_retry_it_and_read_the_audit_log() {
     })
     .await;
     let path = format!("/api/admin/submissions/{id}");
-    // The database is updated shortly before the history.
+    // The status in the database changes shortly before the failure appears in the workflow's history.
     eventually("the failure in the history", || async {
         let history = read(&format!("{path}/history")).await;
         history.to_string().contains("loopai_failed").then_some(())
@@ -212,7 +215,10 @@ async fn staff_find_a_failed_submission_retry_it_and_read_the_audit_log() {
     assert_eq!(actions, ["history_view", "submission_retry", "submission_view"].map(Some));
     assert_eq!(entries[1]["details"]["reason"], reason_body["reason"]);
     assert!(entries.iter().all(|line| line["actor"] == email), "{entries:?}");
-    let verified = diagflow(&up, &data, &["audit", "verify"], "").await;
+    // Verification succeeds on the empty audit log of a new database.
+    let checkpoint = format!("0:{}", "0".repeat(64));
+    let verify = ["audit", "verify", "--checkpoint", &checkpoint];
+    let verified = diagflow(&up, &data, &verify, "").await;
     assert!(verified.contains("no entry was changed, removed or inserted"), "{verified}");
     up.interrupt().await;
 }

@@ -1,4 +1,5 @@
-//! Saturation: short and new work does not wait for slow work or a backlog.
+//! Tests of a saturated worker or API. Polls do not wait for slow requests, new runs do not wait for a backlog, and
+//! connections over the limit do not affect open ones.
 
 use diagflow_simulators::loopai::RequestRecord;
 use diagflow_tests::eventually::LIMIT;
@@ -6,7 +7,7 @@ use diagflow_tests::{Stack, StackOptions, eventually, photos};
 use futures::future::join_all;
 use tokio::net::TcpStream;
 
-/// The number of slow requests that LoopAI is holding, and the number that it has answered.
+/// Returns the number of slow requests that LoopAI has not answered yet and the number that it has answered.
 fn count_held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
     let slow = || all.iter().filter(|it| it.method == "POST" && it.fault.is_some());
     let answered = slow().filter(|it| it.status.is_some()).count();
@@ -30,7 +31,7 @@ async fn polling_continues_while_slow_requests_are_in_progress() {
 
     stack.wait_for_polls(polls + 5).await;
 
-    // All polls arrived while LoopAI held the same requests.
+    // The polls reached LoopAI before it had answered any of the slow requests.
     assert_eq!(count_held_and_answered(&stack.loopai.requests()), (AT_ONCE / 2, 0));
     stack.worker.take().expect("a worker").kill();
     stack.stop().await;
@@ -40,7 +41,7 @@ async fn polling_continues_while_slow_requests_are_in_progress() {
 async fn new_runs_are_started_between_batches_of_a_backlog() {
     const BATCHES: usize = 10;
     const BACKLOG_LOG: &str = "starting runs left in the outbox";
-    // Temporal responds but accepts no run, since the name of the task queue is too long.
+    // Temporal responds but accepts no runs because the name of the task queue is too long.
     let options = StackOptions::default()
         .with("TEMPORAL_TASK_QUEUE", "q".repeat(2000))
         .with("LOG_LEVEL", "info");
@@ -82,18 +83,18 @@ async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     stack.start_api_with_descriptor_limit(DESCRIPTORS).await;
     let address = stack.client.url("").replace("http://", "");
     let photos = [photos::retina()];
-    // Its connection stays open.
+    // The client keeps the first submission's connection open and uses it for the second one.
     stack.client.submit("ana@example.org", "", &photos).await;
 
     let idle = join_all((0..DESCRIPTORS).map(|_| TcpStream::connect(&address))).await;
-    assert!(idle.iter().all(Result::is_ok), "accepted by the operating system");
+    assert!(idle.iter().all(Result::is_ok), "the operating system refused a connection");
     eventually("all connections to be in use", || async {
         let log = stack.api.as_ref().expect("an API").log();
         log.contains("connection limit reached").then_some(())
     })
     .await;
 
-    // A submission needs descriptors for the database and for the image file.
+    // To store a submission, the API needs file descriptors for the database and the image file.
     stack.client.submit("ana@example.org", "", &photos).await;
     assert_eq!(stack.database.count_rows("submissions").await, 2);
     drop(idle);

@@ -1,12 +1,11 @@
-//! Nondeterministic code is banned from workflow code, because it would make a replay differ from
-//! its run. Clippy, which `cargo xtask test` runs, finds each use of the items that
-//! `workflows/clippy.toml` lists.
+//! Checks that Clippy rejects nondeterministic workflow code. A replay must repeat the decisions of the original run,
+//! so `workflows/clippy.toml` lists disallowed items, and `cargo xtask test` runs Clippy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Each banned item, with an example of its use.
+/// Each pair contains a disallowed item and code that uses it.
 const BANNED: [(&str, &str); 28] = [
     ("std::time::SystemTime::now", "let _ = SystemTime::now();"),
     ("std::time::Instant::now", "let _ = Instant::now();"),
@@ -42,7 +41,7 @@ fn workflows() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows")
 }
 
-/// Clippy's output for these lines as part of the workflow crate.
+/// Runs Clippy on the given lines with the workflow crate's settings. Returns Clippy's output.
 fn clippy_output(lines: &str) -> String {
     let folder = TempDir::new().expect("a folder");
     let source = folder.path().join("lib.rs");
@@ -52,7 +51,7 @@ fn clippy_output(lines: &str) -> String {
          fn banned(path: &std::path::Path) {{\n{lines}\n}}\n"
     );
     std::fs::write(&source, text).expect("written");
-    // Use Clippy of the toolchain that runs this test.
+    // The test uses Clippy from the toolchain that runs the test.
     let clippy = Path::new(env!("CARGO")).with_file_name("clippy-driver");
     let done = Command::new(&clippy)
         .env("CARGO_MANIFEST_DIR", workflows())
@@ -78,9 +77,9 @@ fn clippy_finds_each_banned_item_in_workflow_code() {
         let found = kinds
             .iter()
             .any(|kind| output.contains(&format!("use of a disallowed {kind} `{path}`")));
-        assert!(found, "{path} is not found in `{line}`:\n{output}");
+        assert!(found, "Clippy does not report {path} in `{line}`:\n{output}");
     }
-    assert!(!output.contains("clippy.toml:"), "a path in the list does not exist:\n{output}");
+    assert!(!output.contains("clippy.toml:"), "a path in `clippy.toml` does not exist:\n{output}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Unpacks Debian packages into a folder instead of installing them.
 //!
-//! `apt-get install` needs root, may start services, and would replace an installed MySQL with MariaDB. Unpacking
-//! changes nothing on the machine. apt still selects, downloads and verifies the packages, but with its own package
-//! lists, so that it works with empty or old system lists and takes no system-wide lock.
+//! `apt-get install` requires root, may start services, and would replace an installed MySQL with MariaDB. Unpacking
+//! leaves the system unchanged. apt still selects, downloads and verifies the packages. It uses separate package lists,
+//! so it neither needs the system-wide lock nor relies on up-to-date system lists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,25 @@ pub(super) struct Apt {
 }
 
 impl Apt {
-    /// Downloads the package lists. Fails if the machine has no apt.
+    /// Downloads the package lists. Fails if apt is not installed.
     pub(super) fn prepare(workspace: &Workspace) -> Result<Self> {
         if super::find_program("apt-get", &[]).is_none()
             || super::find_program("dpkg-deb", &[]).is_none()
         {
-            bail!("this machine has no apt-get");
+            bail!("apt-get is not installed on this machine");
         }
         let apt = Self { state: state(workspace), log: workspace.tools().join("apt.log") };
         for folder in ["lists/partial", "cache/archives/partial"] {
             create_private_dir(&apt.state.join(folder))?;
         }
-        // If only one of several sources is unreachable, the search may still succeed.
+        // Errors are ignored because the remaining sources can be searched even if one is unreachable.
         let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log);
         interrupt::check()?;
         Ok(apt)
     }
 
-    /// The package named `base`, or the highest version of the form `base-10.6`.
+    /// Returns the package named `base` if it exists, and otherwise the one with the highest version suffix, such as
+    /// `base-10.6`.
     pub(super) fn resolve(&self, base: &str) -> Result<String> {
         let pattern = format!("^{base}(-[0-9.]+)?$");
         let output = self
@@ -46,11 +47,11 @@ impl Apt {
         let found = String::from_utf8_lossy(&output.stdout);
         choose(base, &found).with_context(|| {
             let log = self.log.display();
-            format!("no package source of this machine has {base}, or none is reachable; the output of apt is in {log}")
+            format!("no reachable package source contains {base}; see the output of apt in {log}")
         })
     }
 
-    /// Unpacks `packages` and their missing dependencies into the folder `into`.
+    /// Unpacks `packages` and their missing dependencies into `into`.
     pub(super) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut arguments =
             vec!["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"];
@@ -75,9 +76,9 @@ impl Apt {
         for option in [
             format!("Dir::State::Lists={state}/lists"),
             format!("Dir::Cache={state}/cache"),
-            // The system locks only protect changes to the system.
+            // The system locks are not needed because they only guard changes to the system.
             "Debug::NoLocking=true".to_owned(),
-            // When run as root, apt downloads as the user `_apt`, which cannot access a private folder.
+            // When run as root, apt downloads as the user `_apt`, which has no access to private folders.
             "APT::Sandbox::User=root".to_owned(),
         ] {
             command.arg("-o").arg(option);
@@ -100,7 +101,7 @@ fn state(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("apt")
 }
 
-/// Selects a package from the output of apt-cache, which has lines of the form `name - description`.
+/// Selects a package from the output of apt-cache, whose lines have the form `name - description`.
 fn choose(base: &str, found: &str) -> Option<String> {
     let names: Vec<&str> =
         found.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();

@@ -1,4 +1,4 @@
-//! libfaketime, which changes the clock of a process: needed by one row of the fault table.
+//! Finds or unpacks libfaketime, which changes a process's clock. It is needed for one row of the fault table.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// Distributions put the library into a folder named after the architecture.
+/// Finds the library in a folder whose name depends on the architecture.
 fn find(root: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(root.join("usr/lib")).ok()?.flatten();
     let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));

@@ -1,4 +1,4 @@
-//! MariaDB: the installed one, or one unpacked from the packages of the distribution.
+//! Finds an installed MariaDB, or unpacks it from the distribution's packages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,23 +12,23 @@ use super::{create_atomically, find_program, is_executable, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{Workspace, create_private_dir};
 
-/// Folders of servers that are not on the PATH of ordinary users.
+/// Folders that may contain servers but are not on an ordinary user's PATH.
 const SERVER_FOLDERS: [&str; 4] =
     ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"];
 const MIN_VERSION: (u32, u32) = (10, 6);
 
-/// Needed for backup and restore.
+/// The client programs for backup and restore.
 const CLIENTS: [&str; 3] = ["mariadb", "mariadb-dump", "mariadb-binlog"];
 
 pub(crate) struct MariaDb {
     pub(crate) server: PathBuf,
-    /// Creates an empty data directory.
+    /// The program that creates an empty data directory.
     pub(crate) install_db: PathBuf,
     /// The folder of the programs in [`CLIENTS`].
     pub(crate) clients: PathBuf,
 }
 
-/// The installed MariaDB, or the one in `.diagflow/tools/`, which is downloaded if missing.
+/// Returns the installed MariaDB or the one in `.diagflow/tools/`, which is downloaded if it is missing.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     let step = Step::begin("MariaDB");
     if let Some((found, version)) = find_on_machine() {
@@ -37,14 +37,14 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     }
     let home = workspace.tools().join("mariadb");
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
-        // The tools are missing, or were unpacked by an older version of this program, which needed fewer of them.
+        // MariaDB is missing, or was unpacked by an older version of this program without some of the tools.
         install(workspace, &home)
             .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }
     let unpacked = in_folder(&home);
     let version = version(&unpacked.server).with_context(|| {
         format!(
-            "MariaDB in {} does not run; delete this folder to download it again",
+            "MariaDB in {} cannot be run; delete this folder, and MariaDB will be downloaded again",
             home.display()
         )
     })?;
@@ -53,7 +53,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
 }
 
 fn find_on_machine() -> Option<(MariaDb, String)> {
-    // `mysqld` is the server of MySQL or an older name of MariaDB's server: the version shows which one it is.
+    // `mysqld` is either MySQL's server or MariaDB's under its former name. The version string distinguishes them.
     let server =
         ["mariadbd", "mysqld"].iter().find_map(|name| find_program(name, &SERVER_FOLDERS))?;
     let install_db = ["mariadb-install-db", "mysql_install_db"]
@@ -65,13 +65,13 @@ fn find_on_machine() -> Option<(MariaDb, String)> {
     Some((MariaDb { server, install_db, clients }, version))
 }
 
-/// The version of a server if it is a supported MariaDB.
+/// Returns the server's version if it is a supported MariaDB.
 fn version(server: &Path) -> Option<String> {
     let output = Command::new(server).args(["--no-defaults", "--version"]).output().ok()?;
     supported_version(&String::from_utf8_lossy(&output.stdout))
 }
 
-// `mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
+// `text` has the form `mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`.
 fn supported_version(text: &str) -> Option<String> {
     let word = text.split_ascii_whitespace().skip_while(|word| *word != "Ver").nth(1)?;
     let (number, _) = word.split_once("-MariaDB")?;
@@ -91,7 +91,7 @@ fn in_folder(home: &Path) -> MariaDb {
 
 fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     let apt = Apt::prepare(workspace)?;
-    // `mariadb-install-db` needs `my_print_defaults`, which is in the client package.
+    // `mariadb-install-db` needs `my_print_defaults`, which is part of the client package.
     let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
     create_atomically(home, |folder| {
         apt.unpack(&packages, folder)?;
@@ -99,7 +99,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     })
 }
 
-/// The start of every wrapper: sets the library path to the unpacked libraries.
+/// The beginning of every wrapper script, which sets the library path to the unpacked libraries.
 const WRAPPER_START: &str = r#"#!/bin/sh
 home=$(cd "$(dirname "$0")/.." && pwd)
 for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
@@ -107,10 +107,10 @@ for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
 done
 export LD_LIBRARY_PATH
 "#;
-/// `exec` keeps the process id, so that signals reach the server.
+/// The script starts the server with `exec`, which preserves the process id so that signals reach the server.
 const RUN_SERVER: &str = r#"exec "$home/usr/sbin/mariadbd" "$@" "--basedir=$home/usr"
 "#;
-/// The script cannot handle spaces in its own path, so it runs through a link.
+/// `mariadb-install-db` cannot handle spaces in its own path, so it runs through a symbolic link.
 const RUN_INSTALL_DB: &str = r#"link=$(mktemp -d) || exit 1
 trap 'rm -rf "$link"' EXIT
 ln -s "$home/usr" "$link/usr"
@@ -121,7 +121,7 @@ fn run_client(name: &str) -> String {
     format!("exec \"$home/usr/bin/{name}\" \"$@\"\n")
 }
 
-/// Writes the wrapper scripts of the unpacked programs.
+/// Writes the wrapper scripts for the unpacked programs.
 fn write_wrappers(home: &Path) -> Result<()> {
     let bin = home.join("bin");
     create_private_dir(&bin)?;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wrappers_run_the_unpacked_programs() -> Result<()> {
+    fn the_wrapper_scripts_run_the_unpacked_programs() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("a folder");
         for part in ["usr/sbin", "usr/bin", "usr/lib/x86_64-linux-gnu"] {
@@ -181,8 +181,8 @@ mod tests {
         write_wrappers(&home)?;
 
         let run = |program: PathBuf| -> Result<String> {
-            // Runs the file with a shell: executing a new file fails with ETXTBSY while a process that another test is
-            // starting holds it open.
+            // The script is run through a shell. Executing a newly written file directly fails with ETXTBSY while
+            // another test is starting a process that has inherited the open file.
             let mut shell = Command::new("/bin/sh");
             let output = shell.arg(program).args(["--no-defaults", "a b"]).output()?;
             Ok(String::from_utf8(output.stdout)?)
@@ -196,7 +196,7 @@ mod tests {
         let install_db = run(programs.install_db)?;
         let basedir = install_db.trim().strip_prefix("--no-defaults a b --basedir=").unwrap_or(" ");
         assert!(!basedir.contains(' '), "{install_db}");
-        assert!(!Path::new(basedir).exists(), "the link is deleted afterwards");
+        assert!(!Path::new(basedir).exists(), "the symbolic link is deleted afterwards");
         Ok(())
     }
 }

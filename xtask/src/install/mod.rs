@@ -1,6 +1,7 @@
-//! Finds the tools that a system needs, or downloads those that are missing into `.diagflow/tools/`.
+//! Finds the tools needed to run the system, and downloads missing ones into `.diagflow/tools/`.
 //!
-//! Nothing is installed system-wide: no service starts, no package is replaced, and no root access is needed.
+//! Nothing is installed system-wide. No services are started, no packages are replaced, and root access is not
+//! required.
 
 mod apt;
 pub(crate) mod faketime;
@@ -34,7 +35,7 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
     Ok(Tools { temporal, mariadb })
 }
 
-/// Only one process may install at a time: `up` and `test` may start together.
+/// Acquires the lock that ensures only one process installs tools, because `up` and `test` may run at the same time.
 fn lock(workspace: &Workspace) -> Result<Lock> {
     let path = workspace.tools().join("lock");
     if let Some(lock) = Lock::try_acquire(&path)? {
@@ -51,8 +52,8 @@ fn lock(workspace: &Workspace) -> Result<Lock> {
     }
 }
 
-/// Creates the folder `home` with `fill`. It is filled under another name and then renamed, so that an interrupted
-/// installation is never used.
+/// Creates the folder `home` with the content written by `fill`. The folder has a temporary name until it is complete,
+/// so an incomplete installation is never used.
 fn create_atomically(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let unfinished = home.with_extension("unfinished");
     if unfinished.exists() {

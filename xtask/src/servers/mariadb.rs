@@ -1,4 +1,4 @@
-//! A MariaDB server with its own data directory and port, separate from an installed one.
+//! Starts a MariaDB server that has its own data directory and port and is separate from any installed server.
 
 use std::fs;
 use std::io::Read;
@@ -16,43 +16,43 @@ use crate::progress::Step;
 use crate::workspace::write_private_file;
 use crate::{guard, interrupt};
 
-/// Crash recovery may take a while.
+/// Time limit for starting the server, which may include crash recovery.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Writing the buffers to disk may take a while.
+/// Time limit for stopping the server, which writes its buffers to disk.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Relative to the data directory, in which the server runs. Servers need separate folders, because a starting server
-/// deletes everything that looks like a temporary table.
+/// Folder for temporary tables, relative to the server's data directory. Each server needs its own because a server
+/// deletes every file that is named like a temporary table when it starts.
 const TMPDIR_OPTION: &str = "--tmpdir=../tmp";
-/// Options of every server, including those that tests start themselves. None contains a space.
+/// Options for every MariaDB server, including those started by tests. No option contains a space.
 pub(crate) const OPTIONS: [&str; 7] = [
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
     "--default-time-zone=+00:00",
     "--character-set-server=utf8mb4",
     "--collation-server=utf8mb4_unicode_ci",
-    // Fits into the memory of any machine, and allows many parallel tests.
+    // A small buffer pool and a high connection limit allow many tests to run in parallel on any machine.
     "--innodb-buffer-pool-size=64M",
     "--max-connections=500",
 ];
-/// For the server that tests share. Creating and dropping a database consists mostly of waiting for the disk, which is
-/// unnecessary because this server is never killed.
+/// Options for the server shared by tests. They avoid waiting for the disk, which accounts for most of the time needed
+/// to create or drop a database. This is safe because the shared server is never killed.
 const WITHOUT_SYNC: [&str; 3] =
     ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2", "--sync-frm=0"];
 
-/// The accounts for connections over TCP.
+/// The database accounts used for TCP connections.
 pub(crate) enum Accounts<'a> {
-    /// The database `diagflow` and a user of the same name.
+    /// The database `diagflow` and a user with the same name.
     Product {
-        /// Letters and digits only, because it is inserted into SQL and URLs unescaped.
+        /// Contains only letters and digits because it is inserted into SQL and URLs unescaped.
         password: &'a str,
     },
-    /// `root` without a password, for tests that create their own databases.
+    /// A `root` account without a password, for tests that create their own databases.
     Tests,
 }
 
 impl Accounts<'_> {
-    /// One idempotent SQL statement per line.
+    /// Returns one idempotent SQL statement per line.
     fn sql(&self) -> String {
         match self {
             Self::Product { password } => format!(
@@ -83,16 +83,16 @@ pub(crate) fn start(
 
     let mut command = guard::command(&tools.server);
     command
-        // Must come first: ignores the settings of an installed server.
+        // Ignores the configuration of an installed server. This must be the first option.
         .arg("--no-defaults")
         .arg(option("--datadir=", &data))
         .arg(TMPDIR_OPTION)
         .arg(option("--init-file=", &statements))
-        // Relative to the data directory, because socket paths have a maximum length.
+        // The path is relative to the data directory because socket paths have a maximum length.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
         .arg(format!("--port={port}"))
         .args(OPTIONS)
-        // No account may read or write files elsewhere.
+        // Restricts accounts to reading and writing files in the data directory.
         .arg(option("--secure-file-priv=", &data))
         .args(root_option());
     if matches!(accounts, Accounts::Tests) {
@@ -111,7 +111,7 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
         return Ok(data);
     }
     let step = Step::begin("create an empty database");
-    // Created under another name and renamed, so that an interrupted installation is never used.
+    // The directory is created under a temporary name and then renamed, so an incomplete directory is never used.
     let unfinished = data.with_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
@@ -119,10 +119,11 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
     let mut command = guard::command(&tools.install_db);
     command
         .arg("--no-defaults")
-        // The script cannot handle spaces in a path, so it gets a relative one.
+        // `mariadb-install-db` cannot handle spaces in a path, so it gets a relative path.
         .current_dir(home.data("mariadb"))
         .args(["--datadir=./data.unfinished", TMPDIR_OPTION])
-        // `root` can connect only through the socket as this user; TCP connections use the accounts above.
+        // `root` can connect only through the socket, as the current system user. TCP connections use different
+        // accounts.
         .arg("--auth-root-authentication-method=socket")
         .arg(format!("--auth-root-socket-user={}", user_name()?))
         .args(["--skip-name-resolve", "--skip-test-db"])
@@ -134,12 +135,12 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
     Ok(data)
 }
 
-/// MariaDB requires this option to run as root.
+/// Returns the option that MariaDB requires to run as root.
 fn root_option() -> Option<&'static str> {
     Uid::effective().is_root().then_some("--user=root")
 }
 
-/// The name of this user; `root` if it has none.
+/// Returns the name of the current user, or `root` if the user has no name.
 fn user_name() -> Result<String> {
     let user = nix::unistd::User::from_uid(Uid::effective())?;
     Ok(user.map_or_else(|| "root".to_owned(), |user| user.name))
@@ -151,7 +152,7 @@ fn option(name: &str, path: &Path) -> std::ffi::OsString {
     text
 }
 
-/// The first packet of a server has the protocol version 10 in its fifth byte, or 255 for an error.
+/// Checks the server's first packet. Its fifth byte is the protocol version, 10, or 255 for an error.
 fn expect_greeting(port: u16) -> Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(3)))?;

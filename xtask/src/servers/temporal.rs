@@ -1,4 +1,4 @@
-//! Temporal's development server with its data in one file.
+//! Starts Temporal's development server, which stores its data in a single file.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses {
     pub(crate) grpc: u16,
-    /// For the UI; `None` starts the server without it.
+    /// Port of the UI. `None` starts the server without the UI.
     pub(crate) ui: Option<u16>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn start(
     })?;
     step.done(match addresses.ui {
         Some(port) => {
-            format!("Temporal is ready on port {}, its UI on port {port}", addresses.grpc)
+            format!("Temporal is ready on port {}, and its UI on port {port}", addresses.grpc)
         }
         None => format!("Temporal is ready on port {}", addresses.grpc),
     });
@@ -59,7 +59,7 @@ pub(crate) fn start(
 }
 
 fn expect_namespace(program: &Path, port: u16) -> Result<()> {
-    // While nothing listens yet, this is cheaper than the command below.
+    // This check is cheap and fails until the server is listening, so the slower command usually runs only once.
     std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;
     let mut command = guard::command(program);
     command
@@ -72,7 +72,7 @@ fn expect_namespace(program: &Path, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// The environment may point `temporal` to another server.
+/// Removes environment variables that could point the `temporal` command at another server.
 fn remove_temporal_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TEMPORAL_") {

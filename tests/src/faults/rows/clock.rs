@@ -1,4 +1,4 @@
-//! A host whose clock is wrong.
+//! The row for a host whose clock is wrong.
 
 use crate::faults::acknowledged::ExpectedEnd;
 use crate::faults::report::RowReport;
@@ -15,12 +15,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECRET_KEY: &str = "a secret for tests, 32 characters or more";
 
-/// The clock of one API is an hour ahead, then an hour behind; a second API and the worker have the correct time.
-/// LoopAI fetches images through signed links. The worker sets their expiry, and the APIs check it.
+/// One API process's clock is an hour ahead, and then an hour behind. A second API process and the worker have the
+/// correct time. LoopAI fetches images through signed links, whose expiry is set by the worker and checked by the APIs.
 ///
-/// Patients are not affected. An access token is issued by one API and used at the other, so it is rejected too early
-/// or stays valid for an hour too long. A client that gets `token_expired` uses its refresh token. The API with the
-/// wrong clock rejects callbacks (`invalid_signature`), and the run polls instead. Nothing is lost.
+/// Patients are not affected. Access tokens issued by one API and validated by the other expire an hour too early or
+/// too late. A client that gets `token_expired` uses its refresh token. The API with the wrong clock rejects callbacks
+/// (`invalid_signature`), and the run falls back to polling. No data is lost.
 pub(crate) async fn off_by_an_hour() -> RowReport {
     off_by(ClockSkew::Ahead).await.merge(off_by(ClockSkew::Behind).await)
 }
@@ -36,7 +36,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
         .with("SECRET_KEY", SECRET_KEY)
         .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET)
         .with("LOOPAI_IMAGES", "url")
-        // The lifetime exceeds the largest difference between the clocks (`docs/loopai.md`).
+        // The lifetime of links must exceed the largest difference between the clocks (`docs/loopai.md`).
         .with("LOOPAI_IMAGE_URL_LIFETIME_SECONDS", "7200");
     let mut testbed = Testbed::without_processes(options).await;
     let (replica, accurate) = start_two(&mut testbed, skew).await;
@@ -56,7 +56,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
     assert_patients_unaffected(&mut testbed, &skewed, &accurate).await;
     let at_accurate = Staff::sign_in(&accurate, staff.id, staff.email.clone()).await;
     match skew {
-        // Each token is issued by one API and used at the other.
+        // Each token is issued by one API and validated by the other.
         ClockSkew::Ahead => {
             assert_eq!(
                 validate_session(&staff.at_api(&accurate)).await,
@@ -86,7 +86,7 @@ async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClien
     let fake = [
         ("LD_PRELOAD", servers::faketime().display().to_string()),
         ("FAKETIME", by.to_owned()),
-        // Time limits use the monotonic clock, which is correct.
+        // The monotonic clock, on which time limits are based, remains correct.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
     for (name, value) in &fake {
@@ -104,21 +104,21 @@ async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClien
         minutes,
         "the clock is wrong by an hour"
     );
-    assert_eq!(minutes_ahead(&accurate).await, 0, "the other clock is correct");
+    assert_eq!(minutes_ahead(&accurate).await, 0, "the other API's clock is correct");
     (replica, accurate)
 }
 
-/// The number of minutes by which the API's clock is ahead, according to the `Date` header.
+/// Returns how many minutes ahead the API's clock is, according to its `Date` header.
 async fn minutes_ahead(api: &ApiClient) -> i64 {
     let response = api.get("/health").await;
     let date = response.headers()["date"].to_str().expect("text").to_owned();
     let date_of_response = chrono::DateTime::parse_from_rfc2822(&date).expect("an RFC 2822 date");
     let seconds = (date_of_response.to_utc() - chrono::Utc::now()).num_seconds();
-    // The result is rounded to the nearest minute.
+    // The difference is rounded to the nearest minute.
     (seconds + 30).div_euclid(60)
 }
 
-/// Both APIs accept the submission tokens of both, and stream the same events.
+/// Asserts that each API accepts submission tokens from both, and that both APIs stream the same events.
 async fn assert_patients_unaffected(
     testbed: &mut Testbed,
     skewed: &ApiClient,
@@ -135,7 +135,7 @@ async fn assert_patients_unaffected(
     }
 }
 
-/// Returns the error, or `None` if the token is valid.
+/// Validates the session's access token. Returns the error, or `None` if the token is valid.
 async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
     let response = staff.get("/api/v1/auth/validate").await;
     match response.status() {
@@ -155,9 +155,9 @@ async fn assert_expired_then_refreshed(staff: &Staff, at: &ApiClient) {
     assert_eq!(validate_session(&staff.with_token(token)).await, None);
 }
 
-/// The API that serves a link checks its expiry. The API that is ahead rejects a link that expires in 30 minutes, and
-/// the API that is behind accepts a link that expired 30 minutes ago. LoopAI's links are valid for longer than the
-/// clocks differ.
+/// Asserts that an API checks link expiry against its own clock. If its clock is ahead, it rejects a link that expires
+/// in 30 minutes. If its clock is behind, it accepts one that expired 30 minutes ago. LoopAI's links are valid for
+/// longer than the clocks differ.
 async fn assert_links(
     testbed: &Testbed,
     skew: ClockSkew,
@@ -170,7 +170,7 @@ async fn assert_links(
     let images: Vec<_> = executions.iter().flat_map(|execution| &execution.images).collect();
     assert!(!images.is_empty(), "LoopAI fetched images from the API with the wrong clock");
     assert!(images.iter().all(|image| image.sha256_matches == Some(true)), "{images:?}");
-    let key = LinkKey::new(SECRET_KEY);
+    let key = LinkKey::new(&SECRET_KEY.into());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
     let (half_an_hour, two_hours) = (1800, 7200);
     for (expires, at_skewed, at_accurate) in [
@@ -185,7 +185,7 @@ async fn assert_links(
     }
 }
 
-/// The API with the wrong clock rejects the callback, and the other one accepts it.
+/// Asserts that the API with the wrong clock rejects a callback and that the other API accepts it.
 async fn assert_callbacks(testbed: &mut Testbed, skewed: &ApiClient, accurate: &ApiClient) {
     let submission = testbed.submit_with_comments("[sim: delay=2s]").await;
     testbed.stack.wait_for_status(&submission, "processing").await;

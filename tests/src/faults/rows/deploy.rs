@@ -1,4 +1,4 @@
-//! Deployments of a new version.
+//! The rows for deploying a new version.
 
 use crate::client::ApiClient;
 use crate::eventually;
@@ -13,21 +13,21 @@ use diagflow_store::Failpoint;
 
 const PATIENTS: usize = 4;
 const BATCH: usize = 4;
-/// The delay is long enough that streams are still open when an API stops.
+/// Execution delay, long enough for streams to be still open when an API process stops.
 const SLOW_MS: u64 = 1500;
-/// The timeouts of the graceful shutdowns must exceed all waits below.
+/// Graceful shutdown timeout, which must exceed every wait in this row.
 const LONG_SECONDS: &str = "200";
 
-/// Every recorded history replays with the current workflow code, and each incompatible change is detected by exactly
-/// the histories that reach it.
+/// Every recorded history can be replayed with the current workflow code. Each incompatible change is detected by
+/// exactly those histories that reach the changed code.
 pub(crate) async fn workflow_code_changed() -> RowReport {
     assert_eq!(replay::failures().await, Vec::<String>::new());
     assert_eq!(replay::wrong_verdicts_on_incompatible_changes().await, Vec::<String>::new());
     Testbed::start(StackOptions::default()).await.report().await
 }
 
-/// Restarts two APIs and two workers one by one (SIGTERM), so that one of each is always running. When they are
-/// stopped, the first API is processing a submission, and each worker is executing an activity.
+/// Two API processes and two workers are restarted one by one with SIGTERM, so one API and one worker are always
+/// running. When they are stopped, the first API is processing a submission, and each worker is executing an activity.
 pub(crate) async fn rolling_restart() -> RowReport {
     let slow = loopai::Settings { delay_ms: SLOW_MS, ..fast_loopai() };
     let options = StackOptions { loopai: Some(slow), ..StackOptions::default() }
@@ -47,7 +47,7 @@ pub(crate) async fn rolling_restart() -> RowReport {
     let api = testbed.stack.api.take().expect("a running process");
     assert_graceful_stop(&testbed, &load, api, Failpoint::AfterSubmissionCommit).await;
     let response =
-        pending.await.expect("a finished task").expect("a response, although the API was stopped");
+        pending.await.expect("a finished task").expect("a response from the stopping API");
     testbed.record_sent(response, &email).await;
     wait_for_resumed_streams(&load, 0).await;
     testbed.stack.start_api().await;
@@ -59,7 +59,7 @@ pub(crate) async fn rolling_restart() -> RowReport {
     let replica = testbed.stack.start_replica_at(&other).await;
     load.wait_for_accepted(BATCH).await;
 
-    // The failpoint is armed while only one worker is running, so that this worker is held.
+    // The failpoint is armed while only one worker is running to ensure that this worker is paused.
     testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
     let (second, address) = testbed.stack.start_second_worker().await;
@@ -81,8 +81,8 @@ pub(crate) async fn rolling_restart() -> RowReport {
     report
 }
 
-/// Stops a process that is held at a failpoint. The process must finish its work first; meanwhile the other processes
-/// accept and complete submissions.
+/// Stops a process that is paused at a failpoint. It must first finish its current request or activity. Meanwhile, the
+/// other processes accept and complete submissions.
 async fn assert_graceful_stop(
     testbed: &Testbed,
     load: &Load,

@@ -1,8 +1,8 @@
-//! Network faults between any two parts: slow, reset and half-open connections. Each fault lasts until the effect of
-//! the link's timeout is visible.
+//! The row for network faults on every link: slow, reset and half-open connections. Each fault lasts until the link's
+//! timeout has had a visible effect.
 //!
-//! The link by which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not included: LoopAI decides whether to retry, and
-//! the product is not notified.
+//! The link from LoopAI to the API (`LOOPAI_IMAGES=url`) is not included, because it is up to LoopAI to retry failed
+//! downloads, and Diagflow is not notified of them.
 
 mod patient;
 
@@ -48,13 +48,14 @@ enum LinkFault {
 
 const LINK_FAULTS: [LinkFault; 3] = [LinkFault::Slow, LinkFault::Reset, LinkFault::HalfOpen];
 
-/// Injects each fault on each link. It affects a submission in progress and a new one, and both complete afterwards.
+/// Each fault is injected on each link, where it affects a submission in progress and a new one. Afterwards, both
+/// complete.
 pub(crate) async fn every_link() -> RowReport {
     let testbeds = LINKS.map(async |link| match link {
         Link::PatientToApi => patient::run().await,
         link => run_link_faults(link).await,
     });
-    // The testbeds run concurrently, because they mostly wait for timeouts.
+    // The testbeds run concurrently because they mostly wait for timeouts.
     join_all(testbeds).await.into_iter().fold(RowReport::default(), RowReport::merge)
 }
 
@@ -66,14 +67,14 @@ async fn run_link_faults(link: Link) -> RowReport {
         .with("LOOPAI_TIMEOUT_SECONDS", "1")
         .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let mut testbed = Testbed::without_processes(options).await;
-    // If the connection breaks just after the mail server's reply, the outcome is unknown.
+    // A delivery becomes `unknown` if the connection is lost just after the mail server's reply.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let proxy = start_with(&mut testbed, link).await;
     for fault in LINK_FAULTS {
         let before = LoopAiCalls::of(&testbed).await;
         let in_progress = testbed.submit_with_comments("[sim: delay=1s]").await;
         if link != Link::WorkerToMail {
-            // Nothing is sent to the mail server before there is a result.
+            // The worker does not connect to the mail server until there is a result.
             testbed.stack.wait_for_status(&in_progress, "processing").await;
         }
         match fault {
@@ -84,7 +85,7 @@ async fn run_link_faults(link: Link) -> RowReport {
         let (email, key) = (testbed.new_patient(), format!("{fault:?}"));
         let sent = (link != Link::ApiToMySql).then(|| testbed.send_until_accepted(&email, &key));
         let what = format!("the timeout of {link:?} with {fault:?}");
-        // Several attempts over a slow link may be needed.
+        // Several attempts may be needed over a slow link.
         within(3 * LIMIT, &what, || {
             limit_reached(&testbed, link, fault, &in_progress, (&email, &key), &before)
         })
@@ -105,10 +106,10 @@ async fn run_link_faults(link: Link) -> RowReport {
 }
 
 impl Link {
-    /// The delay of every chunk of data. A request and its response together take longer than the timeout.
+    /// Returns the delay for each chunk of data, such that a request and its response together exceed the timeout.
     fn delay(self) -> Duration {
         Duration::from_millis(match self {
-            // The timeouts are 2 s for health checks and 15 s for the SMTP commands before the message.
+            // The timeouts are 2 s for health checks, and 15 s for the SMTP commands before the message data.
             Link::ApiToTemporal | Link::WorkerToTemporal | Link::WorkerToMail => 2500,
             Link::ApiToMySql | Link::WorkerToMySql => 1200,
             Link::WorkerToLoopAi | Link::PatientToApi => 700,
@@ -116,7 +117,7 @@ impl Link {
     }
 }
 
-/// Whether the effect of the link's timeout is visible.
+/// Returns whether the link's timeout has had a visible effect.
 async fn limit_reached(
     testbed: &Testbed,
     link: Link,
@@ -141,7 +142,7 @@ async fn limit_reached(
         Link::WorkerToTemporal => {
             let address = testbed.stack.setting("WORKER_LISTEN_ADDRESS");
             let ready = reqwest::get(format!("http://{address}/ready")).await.ok()?;
-            ready.text().await.ok()? == "Temporal is unavailable"
+            ready.text().await.ok()? == "temporal_unreachable"
         }
         Link::WorkerToLoopAi => {
             let now = LoopAiCalls::of(testbed).await;
@@ -163,7 +164,7 @@ async fn limit_reached(
     reached.then_some(())
 }
 
-/// Whether an activity attempt has failed with this code.
+/// Returns whether an activity attempt has failed with this code.
 async fn failed_in_temporal(
     testbed: &Testbed,
     submission: &AcceptedSubmission,
@@ -176,7 +177,7 @@ async fn failed_in_temporal(
             .contains(code)
 }
 
-/// Numbers of failed requests to LoopAI, from the worker's metrics.
+/// Returns the numbers of failed LoopAI requests from the worker's metrics.
 #[derive(Debug, Default)]
 struct LoopAiCalls {
     timeout: u64,
@@ -198,8 +199,8 @@ impl LoopAiCalls {
     }
 }
 
-/// Makes the link half-open. On links to MySQL, first waits for a moment without open transactions: MySQL holds the
-/// locks of an unreachable client for two minutes (`store/src/db/connection.rs`), which is longer than a row may take.
+/// Makes the link half-open. For MySQL, waits for a moment without open transactions because MySQL holds an unreachable
+/// client's locks for two minutes (`store/src/db/connection.rs`).
 async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
     let open = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \
          JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
@@ -210,7 +211,7 @@ async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
             let is_free = testbed.stack.database.number(open).await == 0;
             if !is_free {
                 proxy.restore();
-                // MySQL does not refresh this view more often than every 100 ms.
+                // MySQL refreshes the `innodb_trx` view at most every 100 ms.
                 tokio::time::sleep(Duration::from_millis(150)).await;
             }
             is_free.then_some(())
@@ -220,7 +221,7 @@ async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
     proxy.half_open();
 }
 
-/// Starts the API and the worker with this link through a proxy.
+/// Starts the API and the worker, routing the given link through the returned proxy.
 async fn start_with(testbed: &mut Testbed, link: Link) -> Proxy {
     let stack = &mut testbed.stack;
     let (setting, server) = match link {

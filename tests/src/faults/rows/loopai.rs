@@ -8,15 +8,16 @@ use diagflow_simulators::loopai::{ExecutionState, RequestRecord};
 use diagflow_store::{BreakerState, Failpoint};
 use std::collections::BTreeMap;
 
-/// Requests to which LoopAI does not respond fail after one second.
+/// Returns options that make a request to LoopAI fail after one second without a response.
 fn with_short_timeouts() -> StackOptions {
     StackOptions::default().with("LOOPAI_TIMEOUT_SECONDS", "1")
 }
 
-/// A simulator script and the faults that it must have injected: count, method, name in the log.
+/// A LoopAI simulator scenario, with the count, method and name of each fault it must have injected.
 type ScriptedFaults = (&'static str, &'static [(usize, &'static str, &'static str)]);
 
-/// Submits once for each script, waits until all are completed, and checks that every fault occurred.
+/// Sends one submission for each scenario, waits until all submissions are completed, and checks that every fault
+/// occurred.
 async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
     let mut testbed = Testbed::start(with_short_timeouts()).await;
     let mut all = Vec::new();
@@ -36,11 +37,11 @@ async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
     for (times, method, fault) in scripts.iter().flat_map(|(_, faults)| faults.iter()) {
         *expected.entry(((*method).to_owned(), (*fault).to_owned())).or_insert(0) += times;
     }
-    assert_eq!(observed, expected, "the faults that the LoopAI simulator injected");
+    assert_eq!(observed, expected, "the faults injected by the LoopAI simulator");
     testbed.report().await
 }
 
-/// The system recovers when LoopAI is unavailable, busy, silent or flapping, for requests and for polls.
+/// Submissions complete even though LoopAI is unavailable, busy, silent or flapping during requests and polls.
 pub(crate) async fn unavailable_and_busy() -> RowReport {
     let one_by_one = run_scripts(&[
         ("diagnose=500*2", &[(2, "POST", "500")]),
@@ -57,7 +58,7 @@ pub(crate) async fn unavailable_and_busy() -> RowReport {
     one_by_one.await.merge(flapping().await)
 }
 
-/// LoopAI becomes unavailable twice. Submissions wait until it is available again.
+/// LoopAI becomes unavailable twice. Submissions wait until LoopAI is available again.
 async fn flapping() -> RowReport {
     const MANY: usize = 6;
     let mut testbed = Testbed::start(with_short_timeouts()).await;
@@ -70,7 +71,7 @@ async fn flapping() -> RowReport {
         })
         .await;
         testbed.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
-        // Waiting submissions try again within a minute.
+        // Runs waiting for the circuit breaker are retried within a minute.
         eventually::within(3 * LIMIT, "the circuit breaker to let requests pass", || async {
             let breaker = testbed.stack.store.loopai_usage().await.ok()?.breaker;
             (breaker != BreakerState::Open && completed(&testbed) >= down * MANY).then_some(())
@@ -85,7 +86,7 @@ fn completed(testbed: &Testbed) -> usize {
     all.iter().filter(|execution| execution.state == ExecutionState::Completed).count()
 }
 
-/// Requests with invalid responses are retried for a while, and the responses are never stored as results.
+/// Requests that get an invalid response are retried, and the invalid response is not stored as a result.
 pub(crate) async fn invalid_responses() -> RowReport {
     run_scripts(&[
         ("diagnose=html*1", &[(1, "POST", "html")]),
@@ -102,12 +103,12 @@ pub(crate) async fn invalid_responses() -> RowReport {
     .await
 }
 
-/// LoopAI hangs beyond the deadline, completes just before the last poll, and completes just after it.
+/// One execution never completes, one completes just before the last poll, and one just after it.
 pub(crate) async fn around_the_deadline() -> RowReport {
     let options = StackOptions::default()
         .scenario("stuck*3, delay=100ms")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "10")
-        // The only poll is at the deadline.
+        // With this interval, the only poll is at the deadline.
         .with("DIAGNOSIS_POLL_SECONDS", "60");
     let mut testbed = Testbed::start(options).await;
     let stuck = testbed.submit().await;
@@ -123,7 +124,7 @@ pub(crate) async fn around_the_deadline() -> RowReport {
     let after = testbed.submit().await;
     testbed.allow_ends(&after, &[ExpectedEnd::TIMED_OUT]);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
-    // LoopAI's response to the last poll was that the execution was still running.
+    // In response to the last poll, LoopAI reported that the execution was still running.
     complete(&testbed, &after);
     testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
     testbed.stack.wait_for_status(&after, "timed_out").await;
@@ -140,7 +141,7 @@ fn complete(testbed: &Testbed, submission: &AcceptedSubmission) {
     testbed.stack.loopai.complete(id).expect("an execution in progress");
 }
 
-/// LoopAI responds with 404 temporarily for one submission, and permanently for another.
+/// LoopAI responds with 404 temporarily for one submission and permanently for another.
 pub(crate) async fn forgotten_executions() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let temporarily = testbed.submit_with_comments("[sim: status=404*3, delay=100ms]").await;

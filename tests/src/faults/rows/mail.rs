@@ -15,8 +15,8 @@ async fn wait_until_settled(testbed: &Testbed, submission: &AcceptedSubmission) 
     .await
 }
 
-/// The connection is lost after DATA and before the reply. It cannot be determined whether the server accepted the
-/// message, so the delivery becomes `unknown` and is not sent again.
+/// The connection is lost after the message data but before the reply. The worker cannot know whether the mail server
+/// accepted the e-mail, so the delivery becomes `unknown` and the e-mail is not sent again.
 pub(crate) async fn dropped_after_data() -> RowReport {
     let faults = [Action::DropAfterAccept, Action::Drop, Action::StallAfterAccept, Action::Stall];
     let options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
@@ -32,7 +32,7 @@ pub(crate) async fn dropped_after_data() -> RowReport {
     testbed.report().await
 }
 
-/// Temporary rejections are retried; rejections of the recipient's address are final.
+/// The worker retries after a temporary rejection, but not if the recipient's address is rejected.
 pub(crate) async fn refusals() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     testbed.tolerances.delivery_statuses = &["sent", "failed"];
@@ -59,15 +59,15 @@ pub(crate) async fn refusals() -> RowReport {
     testbed.report().await
 }
 
-/// The server is down for several attempts. The submission stays completed, and the delivery waits until the server is
-/// available again.
+/// The mail server is down for several attempts. The submission remains completed, and the delivery waits until the
+/// mail server is available again.
 pub(crate) async fn down_for_long() -> RowReport {
     let spool = tempfile::TempDir::new().expect("a folder");
     let settings = Settings { spool: Some(spool.path().to_owned()), ..Settings::default() };
     let mut testbed =
         Testbed::start(StackOptions { mail: settings.clone(), ..StackOptions::default() }).await;
     let address = testbed.stack.mail.smtp_address();
-    // `Stack` needs a mail server in the meantime. The worker does not use this one.
+    // `Stack` always needs a mail server. This is a placeholder that the worker does not use.
     let placeholder =
         MailCatcher::start(LOCAL, LOCAL, Settings::default()).await.expect("a started process");
     std::mem::replace(&mut testbed.stack.mail, placeholder).shutdown().await;
@@ -92,7 +92,7 @@ pub(crate) async fn down_for_long() -> RowReport {
     testbed.report().await
 }
 
-/// All events after completion have the status `completed`, and the last one is that of the e-mail.
+/// Asserts that all events after completion have the status `completed` and that the last one is about the e-mail.
 async fn assert_stayed_completed(testbed: &Testbed, submission: &AcceptedSubmission) {
     let events = testbed.stack.store.events(id_of(submission), 0).await.expect("events");
     let steps: Vec<_> =

@@ -10,12 +10,12 @@ use std::time::Duration;
 const PATIENTS: usize = 4;
 /// Number of submissions to wait for between faults.
 const BATCH: usize = 5;
-/// The pool size of each process, and a number of patients that exceeds it.
+/// Size of each process's connection pool, which [`PATIENTS_OVER_POOL`] exceeds.
 const CONNECTIONS: &str = "4";
 const PATIENTS_OVER_POOL: usize = 12;
 
-/// MySQL is killed under load, resolves a deadlock, delays statements and becomes read-only. The connection pool is
-/// exhausted.
+/// Under load, MySQL is killed, resolves a deadlock, delays statements and becomes read-only. In the second part, the
+/// connection pool is exhausted.
 pub(crate) async fn outages() -> RowReport {
     under_load().await.merge(pool_exhausted().await)
 }
@@ -31,7 +31,7 @@ async fn under_load() -> RowReport {
             .with("IDEMPOTENCY_LEASE_SECONDS", "3")
     };
     let mut testbed = Testbed::start(options).await;
-    // If MySQL fails just after the mail server's reply, the outcome is unknown.
+    // A delivery becomes `unknown` if MySQL fails just after the mail server's reply.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
@@ -60,8 +60,8 @@ async fn under_load() -> RowReport {
     testbed.report().await
 }
 
-/// There are more requests than connections, and each connection waits for a lock. The statement timeout is long, so
-/// that only the pool's own timeout can reject requests.
+/// There are more requests than connections, and every connection waits for a lock. The statement timeout is long so
+/// that requests fail only because of the pool timeout.
 async fn pool_exhausted() -> RowReport {
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS)
@@ -69,14 +69,14 @@ async fn pool_exhausted() -> RowReport {
         .with("DATABASE_STATEMENT_TIMEOUT_SECONDS", "600")
         .with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
-    // If the outcome of an e-mail cannot be stored in time, it is unknown whether the e-mail was sent.
+    // A delivery becomes `unknown` if the outcome of its e-mail cannot be stored in time.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS_OVER_POOL, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
 
     let locks = lock_all_submissions(&testbed).await;
     let (before, deferred) = (pool_refusals(&testbed), load.deferred());
-    crate::eventually("the pool to time out and the client to get a Retry-After", || async {
+    crate::eventually("a pool timeout and a response with Retry-After", || async {
         let is_so = pool_refusals(&testbed) > before && load.deferred() > deferred;
         is_so.then_some(())
     })
@@ -90,7 +90,7 @@ async fn pool_exhausted() -> RowReport {
     testbed.report().await
 }
 
-/// Number of requests that failed because the pool had no connection, from the API's log (`store/src/db/pool.rs`).
+/// Counts the requests that failed because no connection was free, according to the API's log.
 fn pool_refusals(testbed: &Testbed) -> usize {
     let log = testbed.stack.api.as_ref().expect("a running process").log();
     let of_the_pool = |line: &&str| {
@@ -115,8 +115,8 @@ async fn wait_for_deferral(load: &Load) {
     .await;
 }
 
-/// Causes a deadlock: locks the counters and, once a transaction of the product waits for them, the submissions, in the
-/// opposite order to the product. MySQL rolls back the transaction with fewer changes, which is the product's.
+/// Causes a deadlock. The test locks the counters, waits until one of Diagflow's transactions is waiting for them, and
+/// then locks the submissions. MySQL rolls back the transaction with fewer changes, which is Diagflow's.
 async fn deadlock(testbed: &Testbed, database: &DedicatedMariaDb) {
     let mut other = testbed.stack.database.connect().await;
     let heavy = "CREATE TABLE IF NOT EXISTS ballast (n INT); START TRANSACTION; \
@@ -134,7 +134,7 @@ async fn deadlock(testbed: &Testbed, database: &DedicatedMariaDb) {
 }
 
 async fn waiting_transactions(database: &DedicatedMariaDb) -> i64 {
-    // MySQL does not refresh this view more often than every 100 ms.
+    // MySQL refreshes the `innodb_trx` view at most every 100 ms.
     tokio::time::sleep(Duration::from_millis(150)).await;
     let waits = "SELECT COUNT(*) FROM information_schema.innodb_trx \
          WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%submission_counts%'";
@@ -147,7 +147,7 @@ async fn deadlocks(testbed: &Testbed) -> i64 {
     testbed.stack.database.number(count).await
 }
 
-/// Until the returned connection is dropped, statements that change a submission wait.
+/// Locks all submissions. Statements that modify a submission block until the returned connection is dropped.
 async fn lock_all_submissions(testbed: &Testbed) -> AsyncMysqlConnection {
     let mut other = testbed.stack.database.connect().await;
     other.batch_execute("START TRANSACTION").await.expect("a transaction");

@@ -1,4 +1,4 @@
-//! Faults between storing a submission and starting its workflow.
+//! The rows for faults that occur between storing a submission and starting its workflow.
 
 use crate::dedicated_servers::DedicatedTemporal;
 use crate::eventually::{LIMIT, eventually, within};
@@ -13,8 +13,8 @@ use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::WorkflowListOptions;
 
-/// The API is killed before it calls Temporal, and on another testbed after Temporal has started the workflow but
-/// before the start is recorded.
+/// On one testbed, the API is killed before it calls Temporal. On another, it is killed after Temporal has started the
+/// workflow but before the start is recorded.
 pub(crate) async fn killed_before_the_start() -> RowReport {
     killed_at(Failpoint::BeforeRunStart).await.merge(killed_at(Failpoint::AfterRunStart).await)
 }
@@ -27,16 +27,16 @@ async fn killed_at(failpoint: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// Two sweepers select the same run. The first one claims it and is then held. The claim expires, and the second one
-/// starts the run before the first one continues.
+/// Two sweepers select the same run. The first one claims the run and is then paused. Once the claim has expired, the
+/// second one starts the run before the first one continues.
 pub(crate) async fn two_sweepers() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let unstarted = leave_unstarted(&mut testbed).await;
     testbed.stack.failpoints.arm(Failpoint::BeforeRunsClaimed);
     let (first, at_first) = testbed.stack.start_replica().await;
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunsClaimed).await;
-    // Only sweepers start these runs, and the first sweeper is held. Once a later run is completed, the second sweeper
-    // has skipped the run that the first one had selected.
+    // Only sweepers start these runs, and the first sweeper is paused. Once a later run has completed, the second
+    // sweeper must have skipped the run selected by the first one.
     let later = leave_unstarted(&mut testbed).await;
     testbed.stack.start_api().await;
     testbed.stack.start_worker().await;
@@ -49,7 +49,7 @@ pub(crate) async fn two_sweepers() -> RowReport {
     testbed.stack.failpoints.release(Failpoint::BeforeRunsClaimed);
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunStart).await;
     assert_eq!(execution_of(&testbed, &unstarted).await, None, "claimed but not started");
-    // The claim expires after 30 s, which is half of the usual limit.
+    // The claim does not expire for 30 s, so this wait needs a longer time limit than usual.
     within(2 * LIMIT, "the second sweeper to start the run", || async {
         let document = testbed.stack.client.status(&unstarted).await.ok()?;
         (document["status"] == "completed").then_some(())
@@ -57,28 +57,29 @@ pub(crate) async fn two_sweepers() -> RowReport {
     .await;
     let started = execution_of(&testbed, &unstarted).await;
     assert!(started.is_some(), "started by the second sweeper");
-    // This call fails unless the first sweeper is still held.
+    // Fails unless the first sweeper is still paused.
     testbed.stack.failpoints.release(Failpoint::BeforeRunStart);
-    // The first sweeper starts runs one by one, so its late attempt is over once it has started the next run.
+    // The first sweeper starts runs one by one, so once it has started the next run, its late attempt is over.
     let (email, photo) = (testbed.new_patient(), photos::cat());
     let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
     let response = at_first.post(&body, None).await.expect("a response");
     let next = testbed.record_accepted(response, &email, "", &[photo]).await;
     testbed.stack.wait_for_status(&next, "completed").await;
     first.stop().await;
-    assert_eq!(execution_of(&testbed, &unstarted).await, started, "the late start changed nothing");
+    assert_eq!(execution_of(&testbed, &unstarted).await, started, "the late start has no effect");
     assert_eq!(executions(&testbed.stack, &unstarted.submission_id).await, 1);
     testbed.report().await
 }
 
-/// The Temporal run id of a submission's only run; `None` before the run is started.
+/// Returns the Temporal run id of a submission's only run, or `None` if it has not been started.
 async fn execution_of(testbed: &Testbed, submission: &AcceptedSubmission) -> Option<String> {
     let runs = testbed.stack.store.runs(id_of(submission)).await.expect("runs");
     let [run] = runs.as_slice() else { panic!("expected one run: {runs:?}") };
     run.temporal_run_id.clone()
 }
 
-/// Returns a submission whose run is not started: the API that accepts it cannot reach Temporal and is then killed.
+/// Returns a submission whose run has not been started. The API that accepts it cannot reach Temporal and is then
+/// killed.
 async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
     let temporal = testbed.stack.setting("TEMPORAL_ADDRESS");
     testbed.stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
@@ -92,7 +93,7 @@ async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
 async fn executions(stack: &Stack, submission_id: &str) -> usize {
     let query = format!("WorkflowId = '{}'", SubmissionRef::new(submission_id).workflow_id());
     let temporal = stack.temporal().await;
-    // Temporal's list of workflows is eventually consistent.
+    // Temporal's workflow list is eventually consistent.
     eventually("Temporal to list the workflow", || async {
         let found = temporal.list_workflows(query.clone(), WorkflowListOptions::default());
         let count = found.filter(|found| std::future::ready(found.is_ok())).count().await;
@@ -101,7 +102,7 @@ async fn executions(stack: &Stack, submission_id: &str) -> usize {
     .await
 }
 
-/// Submissions are accepted while Temporal is down, and complete when it is available again.
+/// Submissions are accepted while Temporal is down, and complete once it is available again.
 pub(crate) async fn temporal_down() -> RowReport {
     let mut temporal = DedicatedTemporal::start().await;
     let options = StackOptions { temporal: Some(temporal.address()), ..StackOptions::default() };

@@ -1,4 +1,4 @@
-//! Staff actions at critical moments.
+//! The rows on staff actions at critical moments.
 
 use crate::AcceptedSubmission;
 use crate::eventually;
@@ -16,13 +16,13 @@ async fn send_action(staff: &Staff, action: &str, submission: &AcceptedSubmissio
     (response.status().as_u16(), response.json().await.expect("JSON"))
 }
 
-/// Staff cancel submissions just before and just after the result is stored, twice at once, and while LoopAI is
-/// unavailable.
+/// Staff cancel submissions just before and just after the result is stored, with two simultaneous requests, and while
+/// LoopAI is unavailable.
 pub(crate) async fn cancels() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
 
-    // LoopAI has returned the result, but it is not stored yet.
+    // LoopAI has returned this submission's result, but it has not been stored yet.
     testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
     let early = testbed.submit().await;
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
@@ -32,7 +32,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.allow_ends(&early, &[ExpectedEnd::COMPLETED]);
     testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
 
-    // The result is stored, but the activity has not completed yet.
+    // This submission's result has been stored, but the activity has not completed yet.
     testbed.stack.failpoints.arm(Failpoint::AfterPollRecorded);
     let late = testbed.submit().await;
     testbed.stack.wait_for_status(&late, "completed").await;
@@ -49,7 +49,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.record_staff_action(&twice, "submission_cancel");
     testbed.allow_ends(&twice, &[ExpectedEnd::CANCELLED]);
 
-    // LoopAI has failed several times, and the run is about to retry.
+    // LoopAI has failed several times for this submission, and the run is about to retry.
     let down = testbed.submit_with_comments("[sim: diagnose=500]").await;
     testbed.allow_ends(&down, &[ExpectedEnd::CANCELLED]);
     eventually("another request to LoopAI", || async {
@@ -65,7 +65,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.report().await
 }
 
-/// Two simultaneous retries start one run. A retry of a running submission changes nothing.
+/// Two simultaneous retries of a submission start a single run. Retrying a running submission has no effect.
 pub(crate) async fn retries() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;

@@ -1,4 +1,4 @@
-//! Faults of uploads and of the file storage.
+//! The row for faults that affect uploads and file storage.
 
 use crate::ApiClient;
 use crate::eventually;
@@ -15,7 +15,7 @@ pub(crate) async fn uploads_and_files() -> RowReport {
     broken.merge(orphaned_file().await).merge(partially_written_file().await)
 }
 
-/// The client closes the connection after half of a JSON or multipart body. Nothing is stored.
+/// The client closes the connection halfway through a JSON or multipart body. No submission or file is stored.
 async fn interrupted_uploads() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let address = testbed.stack.setting("LISTEN_ADDRESS");
@@ -31,7 +31,7 @@ async fn interrupted_uploads() -> RowReport {
             connection.write_all(head.as_bytes()).await.expect("a sent request");
             connection.write_all(&body[..body.len() / 2]).await.expect("a sent request");
             if waits {
-                // The connection is only half-closed, because the client still waits for the response.
+                // The client closes only its sending side because it is still waiting for the response.
                 connection.shutdown().await.expect("a half-closed connection");
                 let mut response = String::new();
                 let _ = connection.read_to_string(&mut response).await;
@@ -40,7 +40,7 @@ async fn interrupted_uploads() -> RowReport {
         }
     }
     assert!(!responses.iter().any(|response| response.contains(" 202 ")), "{responses:?}");
-    // A graceful stop finishes all received requests first.
+    // A graceful shutdown first finishes all received requests.
     testbed.stack.api.take().expect("a running process").stop().await;
     assert_eq!(testbed.stack.database.count_rows("submissions").await, 0);
     assert_eq!(stored(&testbed), Vec::<PathBuf>::new());
@@ -69,8 +69,8 @@ fn multipart_body() -> (&'static str, Vec<u8>) {
     ("multipart/form-data; boundary=x", body)
 }
 
-/// The file system is full. The client gets 503 with `Retry-After`, nothing is left behind, and the same process
-/// accepts the submission once there is space.
+/// The file system is full. The client gets a 503 with `Retry-After`, and no file is left behind. Once there is enough
+/// space, the same process accepts the submission.
 async fn full_disk() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let disk = testbed.stack.start_api_on_a_small_disk().await;
@@ -90,7 +90,7 @@ async fn full_disk() -> RowReport {
     std::fs::remove_file(&ballast).expect("a removed file");
     let response = testbed.send(&email, None).await.expect("a finished task").expect("a response");
     testbed.record_sent(response, &email).await;
-    // Only that process can access the small disk, so its files are copied to the folder that the other processes use.
+    // Only the first API process can access the small disk, so its files are copied for the others.
     for file in files_below(&disk) {
         let visible =
             testbed.stack.files().join(file.strip_prefix(&disk).expect("a path below the disk"));
@@ -103,7 +103,7 @@ async fn full_disk() -> RowReport {
     testbed.report().await
 }
 
-/// A stored file is corrupted. It is not sent to LoopAI, and the run continues once the file is restored.
+/// A stored file is corrupted. It is not sent to LoopAI, and the run continues once the file has been restored.
 async fn corrupted_file() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     testbed.stack.start_api().await;
@@ -124,7 +124,7 @@ async fn corrupted_file() -> RowReport {
     testbed.report().await
 }
 
-/// The file of a submission that was never committed is removed; files in use remain.
+/// The file of a submission that was never committed is removed. Files in use are not.
 async fn orphaned_file() -> RowReport {
     let options = StackOptions::default()
         .with("ORPHANED_FILE_SECONDS", "3")
@@ -148,8 +148,8 @@ async fn orphaned_file() -> RowReport {
     testbed.report().await
 }
 
-/// The API is killed while it writes a file. The partial file is removed. When the same photo is submitted again, its
-/// file remains.
+/// The API is killed while writing a file. The partial file is removed. If the same photo is submitted again, the
+/// complete file is retained.
 async fn partially_written_file() -> RowReport {
     let options = StackOptions::default().with("ORPHANED_FILE_SECONDS", "3");
     let mut testbed = Testbed::without_processes(options).await;

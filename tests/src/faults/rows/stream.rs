@@ -14,22 +14,24 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Number of cuts. Each connection is cut a little later than the one before.
+/// Number of connections to cut, each a little later than the previous one.
 const CUTS: usize = 40;
-/// The first cut comes after the response headers and the start of an event.
+/// Number of bytes before the first cut. They include the response headers and part of an event.
 const FIRST_CUT: usize = 700;
-/// The step is not a multiple of an event's length, so that events are cut at different positions.
+/// Number of bytes between two cut positions. It is not a multiple of an event's length, so events are cut at different
+/// positions.
 const CUT_STEP: usize = 97;
 const STALLED_READERS: usize = 20;
-/// The size of a stalled reader's receive buffer. Linux doubles it.
+/// Requested size of a stalled reader's receive buffer. Linux doubles it.
 const RECEIVE_BUFFER: u32 = 4096;
-/// The maximum length of a message in the database.
+/// Maximum length of an event's message in the database.
 const MESSAGE_LENGTH: usize = 500;
-/// The API closes a connection whose client accepts no data for this long (`write_timeout` in `api/src/server.rs`).
+/// Time after which the API closes a connection whose client accepts no data (`CONNECTION_TIMEOUTS` in the API's
+/// `server.rs`).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Streams are cut mid-event and resumed at another replica; `Last-Event-ID` is stale or invalid; readers stall while
-/// the API has more events than the socket buffers hold.
+/// Streams are cut mid-event and resumed on another replica. Clients send a stale or invalid `Last-Event-ID`. Readers
+/// stall while the API has more events to send than fit into the socket buffers.
 pub(crate) async fn interruptions() -> RowReport {
     let options = StackOptions::default().scenario("stuck*1, delay=100ms");
     let mut testbed = Testbed::start(options).await;
@@ -76,14 +78,18 @@ pub(crate) async fn interruptions() -> RowReport {
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
     let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("a response");
-    assert_eq!(stale.status(), StatusCode::OK, "a stale event id gets all events again");
+    assert_eq!(
+        stale.status(),
+        StatusCode::OK,
+        "a client with a stale event id gets all events again"
+    );
 
     eventually("all cuts to happen", || async {
         (cut_client.streams_opened() > CUTS).then_some(())
     })
     .await;
     for proxy in &proxies {
-        assert!(proxy.cut_mid_event() > 0, "no cut was within an event");
+        assert!(proxy.cut_mid_event() > 0, "no cut fell within an event");
         assert!(proxy.occurrences() > 0, "no listener resumed after an event");
     }
     drop(stalled_readers);
@@ -92,11 +98,11 @@ pub(crate) async fn interruptions() -> RowReport {
     report
 }
 
-/// Starts proxies that cut connections repeatedly and count how many resume after an event.
+/// Starts proxies that cut connections and count how many clients resume after an event.
 async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     let proxies = apis.map(async |api| {
         let proxy = Proxy::to(&api.url("").replace("http://", "")).await;
-        // There are twice as many cuts as needed, because a connection that gets a 503 uses one up, too.
+        // There are twice as many cuts as needed because a connection that gets a 503 also uses up a cut.
         proxy.cut_after((0..=CUTS).map(|cut| FIRST_CUT + 2 * CUT_STEP * cut));
         proxy.count(b"last-event-id: ");
         proxy
@@ -104,14 +110,14 @@ async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     futures::future::join_all(proxies).await.try_into().ok().expect("two proxies")
 }
 
-/// Enough events to exceed the socket buffers of a stalled reader by half.
+/// Returns how many events it takes to exceed a stalled reader's socket buffers by half.
 fn events_to_fill_buffers() -> usize {
     let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("the buffer sizes");
     let largest = sizes.split_whitespace().last().and_then(|size| size.parse::<usize>().ok());
     (largest.expect("a number") + 2 * RECEIVE_BUFFER as usize) * 3 / 2 / MESSAGE_LENGTH
 }
 
-/// Inserts events directly, because a run would take days to produce so many.
+/// Inserts events directly into the database because a run would take days to produce so many.
 async fn insert_events(testbed: &Testbed, submission: &AcceptedSubmission, event_count: usize) {
     let id = &submission.submission_id;
     let statement = format!(
@@ -131,7 +137,7 @@ struct StalledReader {
     since: Instant,
 }
 
-/// Numbers of bytes in the sender's and in the receiver's socket buffers.
+/// The numbers of bytes in the sender's and the receiver's socket buffers.
 type Queues = (u64, u64);
 
 impl StalledReader {
@@ -149,11 +155,11 @@ impl StalledReader {
         StalledReader { connection, api, since }
     }
 
-    /// `None` if the API has closed the connection.
+    /// Returns the number of buffered bytes, or `None` if the API has closed the connection.
     ///
     /// # Panics
     ///
-    /// Panics if the API closed the connection before [`WRITE_TIMEOUT`].
+    /// Panics if the API closed the connection before [`WRITE_TIMEOUT`] had passed.
     fn in_flight(&self, connections: &[TcpConnection]) -> Option<Queues> {
         let ours = self.connection.local_addr().expect("an address").port();
         let api = self.api.port();
@@ -168,8 +174,8 @@ impl StalledReader {
     }
 }
 
-/// Waits until the API is blocked on every stalled reader: the buffers hold less than all events and no longer change.
-/// Connections that the API has closed do not count.
+/// Waits until the API is blocked on every stalled reader, which is the case once the buffers stop changing and do not
+/// contain all events. Connections that the API has closed are ignored.
 async fn wait_until_blocked(stalled_readers: &[StalledReader], event_count: usize) {
     let all = || {
         let connections = TcpConnection::all();
@@ -201,7 +207,7 @@ impl TcpConnection {
         table.lines().skip(1).filter_map(Self::of).collect()
     }
 
-    /// The fields of a line are index, local address, remote address, state and queues (see `proc(5)`).
+    /// Parses a line with the fields index, local address, remote address, state and queues (see `proc(5)`).
     fn of(line: &str) -> Option<TcpConnection> {
         let mut fields = line.split_whitespace().skip(1);
         let mut port = || {
@@ -234,7 +240,8 @@ impl Footprint {
         Footprint { memory: number("VmRSS:") << 10, threads: number("Threads:") }
     }
 
-    /// Allows a quarter of the memory that would hold all events for each stalled reader.
+    /// Asserts that the API uses less than a quarter of the memory that buffering all events for all stalled readers
+    /// would take.
     fn assert_small(&self, before: &Footprint, event_count: usize) {
         let memory = (STALLED_READERS * event_count * MESSAGE_LENGTH / 4) as u64;
         assert!(self.memory < before.memory + memory, "{self:?}, before {before:?}");

@@ -1,4 +1,4 @@
-//! Faults between a patient's request and the database.
+//! The rows for faults that occur between a patient's request and the database.
 
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
@@ -8,9 +8,10 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-/// The client's connection breaks, nothing is left behind, and a retry creates a new submission.
+/// The API is killed before the commit. The client loses its connection, no submission is stored, and a retry creates a
+/// new one.
 pub(crate) async fn killed_before_the_commit() -> RowReport {
-    // The killed process's lease on the key delays the retry by this long.
+    // The retry must wait until the killed process's lease on the key expires.
     let options = StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
     let email = testbed.new_patient();
@@ -27,7 +28,8 @@ pub(crate) async fn killed_before_the_commit() -> RowReport {
     testbed.report().await
 }
 
-/// A retry with the same key returns the committed submission, whose run the sweeper starts.
+/// The API is killed after the commit. A retry with the same key returns the committed submission, and the sweeper
+/// starts its run.
 pub(crate) async fn killed_before_the_response() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let email = testbed.new_patient();
@@ -41,7 +43,7 @@ pub(crate) async fn killed_before_the_response() -> RowReport {
     testbed.report().await
 }
 
-/// Repeats the request until the lease of the killed process has expired.
+/// Repeats the request until the killed process's lease has expired.
 async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
     let response = crate::eventually("the retry to be accepted", || async {
         let response = testbed.send(email, Some(key)).await.expect("a finished task").ok()?;
@@ -51,8 +53,8 @@ async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
     testbed.record_sent(response, email).await;
 }
 
-/// Fifty requests with one key create one submission, and a request with another body is rejected. After the key has
-/// expired, the same request creates a new submission.
+/// Fifty requests with the same key create a single submission, and a request with the same key but a different body is
+/// rejected. Once the key has expired, the same request creates a new submission.
 pub(crate) async fn one_key() -> RowReport {
     fifty_with_one_key().await.merge(expired_key().await)
 }
@@ -69,7 +71,7 @@ async fn fifty_with_one_key() -> RowReport {
                 testbed.record_sent(response, &email).await;
                 accepted += 1;
             }
-            // Another request holds the key, or too many requests wait for a database connection.
+            // The request failed because another request holds the key or because no database connection was free.
             StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
                 assert!(response.headers().contains_key("retry-after"));
             }

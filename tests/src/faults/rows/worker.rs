@@ -1,5 +1,6 @@
 use crate::AcceptedSubmission;
 use crate::eventually;
+use crate::eventually::{LIMIT, within};
 use crate::faults::acknowledged::ExpectedEnd;
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
@@ -9,10 +10,10 @@ use diagflow_simulators::loopai::{self, ExecutionRecord};
 use diagflow_store::Failpoint;
 use futures::StreamExt;
 
-/// Testbeds mostly wait for Temporal's 10 s timeout for a dead worker.
+/// Number of testbeds to run concurrently. They mostly wait for Temporal's 10 s timeout for a dead worker.
 const CONCURRENT_TESTBEDS: usize = 4;
 
-/// For each failpoint, on a separate testbed, the worker is killed there and another worker takes over.
+/// Each failpoint gets a separate testbed. The worker is killed at the failpoint, and another worker takes over.
 pub(crate) async fn killed_at_every_failpoint() -> RowReport {
     let testbeds = futures::stream::iter(Failpoint::IN_ACTIVITIES).map(killed_at);
     testbeds
@@ -21,9 +22,9 @@ pub(crate) async fn killed_at_every_failpoint() -> RowReport {
         .await
 }
 
-/// The worker is killed after LoopAI has accepted the request and before the execution is recorded. With an idempotency
-/// key, the retry returns the same execution. Without one, LoopAI starts a second execution, and this one is recorded.
-/// If the worker is killed after a poll, there is only one execution in either case.
+/// The worker is killed after LoopAI has accepted the request but before the execution is recorded. With idempotency
+/// keys, the retry returns the same execution. Without them, LoopAI starts a second execution, which is then recorded.
+/// If the worker is killed after a poll, there is only one execution in both cases.
 pub(crate) async fn killed_after_the_response() -> RowReport {
     let mut all = RowReport::default();
     for (failpoint, executions) in
@@ -45,7 +46,7 @@ pub(crate) async fn killed_after_the_response() -> RowReport {
 }
 
 async fn killed_at(failpoint: Failpoint) -> RowReport {
-    // The claim of a killed worker delays the e-mail by this long.
+    // The next attempt to send the e-mail must wait until the killed worker's claim expires.
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let ends_run = matches!(failpoint, Failpoint::BeforeEndRecorded | Failpoint::AfterEndRecorded);
     if ends_run {
@@ -65,19 +66,19 @@ async fn killed_at(failpoint: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// No worker is running while timers fire, and then while a deadline passes. The next worker continues the runs.
+/// No worker is running while timers fire and, later, while a deadline passes. The next worker resumes the runs.
 pub(crate) async fn down_while_timers_fire() -> RowReport {
     down_during_poll_wait().await.merge(down_past_the_deadline().await)
 }
 
-/// The numbers of started and fired timers.
+/// Returns how many timers have been started and how many have fired.
 async fn timers(testbed: &Testbed, submission: &AcceptedSubmission) -> (usize, usize) {
     let counts = history::count_by_type(&history::events(&testbed.stack, submission).await);
     let of = |name| counts.get(name).copied().unwrap_or(0);
     (of("EVENT_TYPE_TIMER_STARTED"), of("EVENT_TYPE_TIMER_FIRED"))
 }
 
-/// Submits, and waits until each run has started the timer for its next poll.
+/// Sends submissions and waits until each run has started the timer for its next poll.
 async fn wait_for_poll_timer(testbed: &mut Testbed, many: usize) -> Vec<AcceptedSubmission> {
     let submissions = testbed.submit_many(many).await;
     for submission in &submissions {
@@ -94,7 +95,7 @@ async fn down_during_poll_wait() -> RowReport {
     const MANY: usize = 10;
     let options = StackOptions::default()
         .scenario("stuck*10, delay=100ms")
-        // The interval is longer than it takes to start all runs.
+        // The interval must exceed the time needed to start all runs.
         .with("DIAGNOSIS_POLL_SECONDS", "12");
     let mut testbed = Testbed::start(options).await;
     let submissions = wait_for_poll_timer(&mut testbed, MANY).await;
@@ -117,7 +118,7 @@ async fn down_during_poll_wait() -> RowReport {
     testbed.report().await
 }
 
-/// The deadline has passed when the next worker starts. Results that LoopAI has produced by then are not lost.
+/// The deadline passes before the next worker starts. Any results LoopAI has produced by then are not lost.
 async fn down_past_the_deadline() -> RowReport {
     const DEADLINE: u32 = 12;
     let options = StackOptions::default()
@@ -140,5 +141,32 @@ async fn down_past_the_deadline() -> RowReport {
     })
     .await;
     testbed.stack.start_worker().await;
+    testbed.report().await
+}
+
+/// The worker is frozen for a minute, with runs open and e-mails pending, and then continues.
+pub(crate) async fn frozen_for_a_minute() -> RowReport {
+    const OPEN: usize = 5;
+    let options = StackOptions::default().scenario(&format!("stuck*{OPEN}, delay=100ms"));
+    let mut testbed = Testbed::start(options).await;
+    testbed.submit_many(OPEN).await;
+    eventually("polls of all runs", || async {
+        let all = testbed.stack.loopai.executions();
+        (all.len() == OPEN && all.iter().all(|one| one.polls > 0)).then_some(())
+    })
+    .await;
+    let worker = testbed.stack.worker.as_ref().expect("a running process");
+    worker.freeze();
+    let frozen_at = testbed.stack.database.number("SELECT UNIX_TIMESTAMP()").await;
+    testbed.submit_many(OPEN).await;
+    for execution in testbed.stack.loopai.executions() {
+        testbed.stack.loopai.complete(&execution.execution_id).expect("an execution in progress");
+    }
+    let over = format!("SELECT UNIX_TIMESTAMP() >= {frozen_at} + 60");
+    within(2 * LIMIT, "a minute to pass", || async {
+        (testbed.stack.database.number(&over).await == 1).then_some(())
+    })
+    .await;
+    testbed.stack.worker.as_ref().expect("a running process").unfreeze();
     testbed.report().await
 }

@@ -1,5 +1,5 @@
-//! Simulated patients and staff. They act at the same time as the faults, so that requests are in progress when
-//! something fails.
+//! Simulated patients and staff. They send requests throughout the faults, so requests are in progress when a component
+//! fails.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
@@ -17,24 +17,26 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Together, the patients send about two submissions a second, which two cores can handle in addition to the faults.
+/// Number of patients. Together, they send about two submissions per second, which two cores can handle even during
+/// faults.
 const PATIENTS: u32 = 4;
-/// Pause of a patient after a submission, in milliseconds.
+/// How long a patient pauses after a submission, in milliseconds.
 const PATIENTS_PAUSE: std::ops::Range<u64> = 1000..3000;
 const STAFF: u32 = 2;
-/// Pause of a staff member between two actions, in milliseconds.
+/// How long a staff member pauses between actions, in milliseconds.
 const STAFF_PAUSE: std::ops::Range<u64> = 2000..8000;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Number of recent submissions from which staff choose.
+/// Number of recent submissions from which staff choose the target of each action.
 const RECENT_LIMIT: usize = 200;
 
-/// Simulator scripts, and the failures that they cause.
-const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
+/// LoopAI simulator scenarios, with the failures they cause.
+const SCRIPTS: [(&str, Option<ExpectedEnd>); 9] = [
     ("", None),
     ("", None),
     ("[sim: delay=2s]", None),
     ("[sim: fail*1, delay=100ms]", Some(ExpectedEnd::failed("loopai_failed"))),
     ("[sim: diagnose=500*1, delay=100ms]", None),
+    ("[sim: diagnose=500*7, delay=100ms]", None),
     ("[sim: status=503*2, delay=100ms]", None),
     ("[sim: diagnose=accept+reset*1, delay=100ms]", None),
     ("[sim: status=html*1, status=truncated*1, delay=300ms]", None),
@@ -42,7 +44,7 @@ const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
 
 pub(super) enum UserEvent {
     SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
-    /// Without a response, it is unknown whether the action happened, and it counts as not acknowledged.
+    /// Staff have sent an action. Without a response, it counts as unacknowledged, although it may have taken effect.
     ActionSent {
         submission: AcceptedSubmission,
         action: StaffAction,
@@ -86,7 +88,7 @@ impl StaffAction {
 }
 
 impl SimulatedUsers {
-    /// Each user gets a separate seed.
+    /// Starts all users. Each user has a separate seed.
     pub(super) fn start(
         rng: &mut Rng,
         client: &ApiClient,
@@ -108,7 +110,7 @@ impl SimulatedUsers {
 
     /// # Panics
     ///
-    /// Panics if a user got a response that no client would retry.
+    /// Panics if a user got a response that a client would not retry.
     pub(super) fn assert_running(&self) {
         assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a user has stopped");
     }
@@ -135,7 +137,7 @@ impl Shared {
     }
 
     fn send(&self, event: UserEvent) {
-        // The receiver outlives all senders.
+        // This cannot fail because the receiver outlives all senders.
         let _ = self.events.send(event);
     }
 
@@ -171,7 +173,7 @@ async fn patient(number: u32, mut rng: Rng, shared: Shared) {
     }
 }
 
-/// The submission's state decides whether the action succeeds.
+/// Sends random actions on recent submissions. Whether an action succeeds depends on the submission's state.
 async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
     loop {
         shared.pause(rng.u64(STAFF_PAUSE)).await;
@@ -188,7 +190,7 @@ async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
         let call = staff.request(Method::POST, &path).json(&json!({"reason": "soak"}));
         let status = call.send().await.map(|response| response.status());
         let is_acknowledged = status.as_ref().is_ok_and(StatusCode::is_success);
-        // Without a response, or with a server error, the action may have happened.
+        // The action may have taken effect if there is no response or a server error.
         let is_refused = status.as_ref().is_ok_and(StatusCode::is_client_error);
         if !is_refused {
             shared.send(UserEvent::ActionSent { submission, action, is_acknowledged });

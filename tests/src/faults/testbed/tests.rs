@@ -1,4 +1,4 @@
-//! Damages real systems deliberately. The checks that follow every fault must detect the damage.
+//! Tests that the invariant checks detect deliberate damage to a real system.
 
 use super::*;
 use crate::faults::invariants::Invariant;
@@ -6,10 +6,10 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// The timeout is short, because the expected change never happens.
+/// Time limit for a recovery that never happens. It is short because the test waits for the full duration.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A testbed with one completed submission.
+/// Returns a testbed with one completed submission.
 async fn testbed() -> (Testbed, AcceptedSubmission) {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let submission = testbed.submit().await;
@@ -32,7 +32,7 @@ async fn an_undisturbed_system_has_no_violations() {
 }
 
 #[tokio::test]
-async fn i1_detects_a_terminal_state_that_is_undone() {
+async fn i1_detects_a_reverted_terminal_state() {
     let (mut testbed, submission) = testbed().await;
     testbed.settle_timeout = SHORT_TIMEOUT;
     let id = &submission.submission_id;
@@ -76,7 +76,7 @@ async fn i3_detects_a_second_execution_of_a_run() {
 }
 
 #[tokio::test]
-async fn i4_detects_an_email_that_is_sent_twice() {
+async fn i4_detects_an_email_sent_twice() {
     let (testbed, _) = testbed().await;
     let sent = testbed.stack.mail.mails()[0].clone();
     send_again(&testbed, &sent.to[0], &sent.raw).await;
@@ -107,7 +107,7 @@ async fn send_again(testbed: &Testbed, to: &str, raw: &[u8]) {
 }
 
 #[tokio::test]
-async fn i5_detects_an_event_that_its_listener_never_received() {
+async fn i5_detects_an_event_the_listener_never_received() {
     let (testbed, submission) = testbed().await;
     let id = &submission.submission_id;
     let inserted =

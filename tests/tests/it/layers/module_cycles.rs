@@ -1,18 +1,18 @@
-//! The modules of a crate have no import cycles, except between a module and its own submodules.
-//! Imports are found in the source text: `use` trees, paths that begin with `crate`, `super` or
-//! `self`, and paths through an imported module.
+//! Checks that the modules of a crate have no import cycles, except between a module and its own submodules. Imports
+//! are read from the source code: `use` trees, paths that begin with `crate`, `super` or `self`, and paths through an
+//! imported module.
 
 use super::metadata;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-/// A module's path in its crate; empty for the root.
+/// A module's path in its crate. The path of the root module is empty.
 type Module = Vec<String>;
 
 /// A module's source, without comments and unit tests.
 struct Source {
     code: String,
-    /// The path of each `pub use`, by the exported name.
+    /// Maps each name that the module re-exports with `pub use` to the original path.
     exports: BTreeMap<String, Vec<String>>,
 }
 
@@ -20,7 +20,7 @@ struct Source {
 struct Modules(BTreeMap<Module, Source>);
 
 impl Modules {
-    /// Reads every source file below the folder of a crate's root file, except unit tests.
+    /// Reads a crate's source files, excluding its unit tests. `root` is the path of `lib.rs` or `main.rs`.
     fn read(root: &Path) -> Modules {
         let folder = root.parent().expect("the root's folder");
         let mut modules = Modules::default();
@@ -56,7 +56,7 @@ impl Modules {
         self.0.insert(module, Source { code, exports });
     }
 
-    /// The modules that a module imports, except itself, its ancestors and its descendants.
+    /// Returns the modules imported by `module`, excluding the module itself, its ancestors and its descendants.
     fn imports(&self, module: &Module) -> BTreeSet<Module> {
         let code = &self.0[module].code;
         let mut paths: Vec<_> = use_trees(code).flat_map(|(_, tree)| expand(tree)).collect();
@@ -78,7 +78,7 @@ impl Modules {
         found.filter(|other| !other.starts_with(module) && !module.starts_with(other)).collect()
     }
 
-    /// The module that defines the item that `path` names in the module `from`. Follows re-exports.
+    /// Follows re-exports to find the module that defines an item. `path` is the item's path in the module `from`.
     fn resolve(&self, from: &Module, path: &[String]) -> Option<Module> {
         let mut module = match path.first()?.as_str() {
             "crate" => Module::new(),
@@ -116,7 +116,7 @@ impl Modules {
         module
     }
 
-    /// The shortest cycle through each module, without duplicates: `a → b → a`.
+    /// Returns the shortest cycle through each module, such as `a → b → a`, without duplicates.
     fn cycles(&self) -> BTreeSet<String> {
         let imports: BTreeMap<_, _> =
             self.0.keys().map(|module| (module, self.imports(module))).collect();
@@ -133,7 +133,7 @@ impl Modules {
     }
 }
 
-/// The shortest chain of imports from a module back to itself.
+/// Returns the shortest chain of imports that leads from a module back to itself.
 fn cycle_through(
     module: &Module,
     imports: &BTreeMap<&Module, BTreeSet<Module>>,
@@ -153,14 +153,14 @@ fn cycle_through(
     None
 }
 
-/// The code of a file before its unit tests, without comments.
+/// Returns the code that precedes a file's unit tests, without comments.
 fn without_tests_and_comments(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Each `use` tree of some code, and whether it is a re-export.
+/// Returns each `use` tree in `code` and whether it is a re-export.
 fn use_trees(code: &str) -> impl Iterator<Item = (bool, &str)> {
     code.split_inclusive(';').filter_map(|statement| {
         let (before, tree) = statement.split_once("use ")?;
@@ -170,7 +170,7 @@ fn use_trees(code: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// The paths of a `use` tree: `a::{b, c::d}` expands to `a::b` and `a::c::d`.
+/// Expands a `use` tree into its paths. For example, `a::{b, c::d}` becomes `a::b` and `a::c::d`.
 fn expand(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim();
     let Some((prefix, rest)) = tree.split_once('{') else {
@@ -195,7 +195,7 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
     branches.flat_map(|branch| expand(&format!("{prefix}{}", branch.trim()))).collect()
 }
 
-/// Every path with at least two segments in some code.
+/// Returns all paths in `code` that have at least two segments.
 fn qualified_paths(code: &str) -> Vec<Vec<String>> {
     let is_path =
         |character: char| character.is_alphanumeric() || character == '_' || character == ':';
@@ -227,7 +227,7 @@ fn modules_of_each_crate_have_no_import_cycles() {
     assert!(faults.is_empty(), "import cycles:\n{}", faults.join("\n"));
 }
 
-/// The cycles of a crate with these modules, each given as path and source.
+/// Returns the import cycles of a crate that consists of the given modules, each a path and its source code.
 fn cycles_of(modules: &[(&str, &str)]) -> Vec<String> {
     let mut all = Modules::default();
     for (path, source) in modules {

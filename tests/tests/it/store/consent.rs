@@ -1,4 +1,4 @@
-//! The patient's consent and its time.
+//! Tests of how a patient's consent is stored.
 
 use diagflow_tests::client::expect_accepted;
 use diagflow_tests::stack::id_of;
@@ -22,7 +22,7 @@ async fn consent_is_stored_with_its_time_and_text_version() {
             "SELECT TIMESTAMPDIFF(SECOND, consent_at, UTC_TIMESTAMP(6)) FROM submissions WHERE id = '{id}'"
         );
         let age = stack.database.number(&age).await;
-        assert!((0..60).contains(&age), "given {age} s ago");
+        assert!((0..60).contains(&age), "the stored consent is {age} s old");
     }
     stack.stop().await;
 }

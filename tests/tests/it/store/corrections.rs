@@ -1,4 +1,4 @@
-//! Corrections of an e-mail address while an e-mail is due, being sent or settled.
+//! Tests in which staff correct an e-mail address while an e-mail is due, is being sent or has been settled.
 
 use super::Records;
 use diagflow_store::{
@@ -11,7 +11,7 @@ use std::time::Duration;
 const CLAIM: Duration = Duration::from_secs(60);
 const NEW: &str = "ana.new@example.org";
 
-/// A failed submission with its e-mail.
+/// Stores a failed submission. Returns the submission and its e-mail.
 async fn failed(records: &Records) -> (SubmissionId, DeliveryId) {
     let run = records.submission().await;
     let ending =
@@ -21,12 +21,13 @@ async fn failed(records: &Records) -> (SubmissionId, DeliveryId) {
     (run.submission, due.id)
 }
 
-/// Corrects the address and requests a resend, as the first change.
+/// Corrects the address of a submission that has never been updated, and requests a resend.
 async fn correct(store: &Store, submission: SubmissionId) -> Option<ResendOutcome> {
     let email = Some(NEW.parse().expect("an address"));
     let change = SubmissionChange { email, resend: true, ..SubmissionChange::default() };
     let entry = audit_entry(Action::SubmissionUpdate);
-    match store.update_submission(submission, 0, &change, &[], &entry).await.expect("a response") {
+    let outcome = store.update_submission(submission, Some(0), &change, &[], &entry).await;
+    match outcome.expect("a response") {
         UpdateOutcome::Updated(updated) => {
             assert_eq!(updated.submission.email.as_str(), NEW);
             updated.resent
@@ -47,7 +48,7 @@ async fn claimed(store: &Store, delivery: DeliveryId) -> DeliveryAttempt {
     store.claim_delivery(&attempt, CLAIM).await.expect("a response").expect("claimed")
 }
 
-/// Copy number and status of each e-mail.
+/// Returns the copy number and the status of each e-mail.
 async fn states(store: &Store, submission: SubmissionId) -> Vec<(i32, DeliveryStatus)> {
     let all = store.deliveries(submission).await.expect("deliveries");
     all.iter().map(|one| (one.copy, one.status)).collect()
@@ -62,7 +63,11 @@ async fn an_attempt_that_has_read_the_previous_address_cannot_send() {
 
     let resent = correct(store, submission).await;
 
-    assert_eq!(resent, Some(ResendOutcome::InProgress(email)), "it goes to the new address anyway");
+    assert_eq!(
+        resent,
+        Some(ResendOutcome::InProgress(email)),
+        "a copy was planned even though the due e-mail goes to the new address"
+    );
     assert_eq!(store.claim_delivery(&before, CLAIM).await.expect("a response"), None);
     let next = planned(store, email).await;
     assert!(store.claim_delivery(&next, CLAIM).await.expect("a response").is_some());
@@ -83,7 +88,11 @@ async fn an_email_that_is_being_sent_to_the_previous_address_is_copied_and_not_r
     let deferred = FailureReason::new(FailureCode::SmtpDeferred, "");
     assert!(store.release_delivery(&sending, deferred).await.expect("a response"));
     let state = store.delivery_state(email).await.expect("a response");
-    assert_eq!(state, DeliveryState::Settled(DeliveryStatus::Failed), "only the copy is sent");
+    assert_eq!(
+        state,
+        DeliveryState::Settled(DeliveryStatus::Failed),
+        "the e-mail to the previous address must not be due any longer"
+    );
     let all = store.deliveries(submission).await.expect("deliveries");
     assert_eq!(all[0].error_code.as_deref(), Some("superseded"));
     planned(store, copy).await;
@@ -91,7 +100,7 @@ async fn an_email_that_is_being_sent_to_the_previous_address_is_copied_and_not_r
 }
 
 #[tokio::test]
-async fn an_outcome_is_recorded_although_the_address_was_corrected_meanwhile() {
+async fn an_outcome_is_recorded_even_if_the_address_was_corrected_in_the_meantime() {
     let records = Records::new().await;
     let store = &records.store;
     let (submission, email) = failed(&records).await;
@@ -107,7 +116,7 @@ async fn an_outcome_is_recorded_although_the_address_was_corrected_meanwhile() {
 }
 
 #[tokio::test]
-async fn without_a_due_email_nothing_is_resent() {
+async fn nothing_is_resent_if_no_email_is_due() {
     let records = Records::new().await;
     let store = &records.store;
     let run = records.submission().await;
@@ -118,7 +127,7 @@ async fn without_a_due_email_nothing_is_resent() {
     let before = records.database.number(expected).await;
     records.submission().await;
     let after = records.database.number(expected).await;
-    assert_eq!((before, after), (1, 2), "the limits count the new address");
+    assert_eq!((before, after), (1, 2), "the submission must count towards its new address");
     let submission = store.submission(run.submission).await.expect("read").expect("found");
     let original = submission.original_email.expect("the address that the patient entered");
     assert_eq!(original.as_str(), "ana@example.org");

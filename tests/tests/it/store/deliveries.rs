@@ -1,4 +1,4 @@
-//! Concurrent attempts to send the same e-mail.
+//! Tests of concurrent attempts to send the same e-mail.
 
 use super::Records;
 use diagflow_store::{
@@ -13,7 +13,7 @@ use std::time::Duration;
 const LONG_CLAIM: Duration = Duration::from_secs(60);
 const EXPIRED_CLAIM: Duration = Duration::ZERO;
 
-/// Fails a run; returns its pending e-mail.
+/// Fails a run. Returns the run and its pending e-mail.
 async fn due(records: &Records) -> (RunKey, Delivery) {
     let run = records.submission().await;
     let ending =
@@ -51,7 +51,7 @@ async fn only_one_of_two_attempts_may_send() {
 }
 
 #[tokio::test]
-async fn a_failed_claim_does_not_affect_the_holder() {
+async fn a_failed_claim_does_not_affect_the_attempt_that_holds_the_claim() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
@@ -59,12 +59,14 @@ async fn a_failed_claim_does_not_affect_the_holder() {
     let claimed =
         store.claim_delivery(&other, LONG_CLAIM).await.expect("a response").expect("claimed");
 
-    // The first attempt got no response to its claim, so it is unknown whether the claim was
-    // written.
+    // The first attempt got no response to its claim. It withdraws the claim, which may or may not have been written.
     let withdrawn =
         store.withdraw_claim(&one, FailureReason::new(FailureCode::RecordsUnavailable, "")).await;
 
-    assert!(!withdrawn.expect("a response"), "the claim belongs to another attempt");
+    assert!(
+        !withdrawn.expect("a response"),
+        "the attempt changed an e-mail that another attempt has claimed"
+    );
     assert_eq!(only(store, run).await.status, DeliveryStatus::Sending);
     assert!(store.settle_delivery(&claimed, DeliveryStatus::Sent, None).await.expect("a response"));
     records.remove().await;
@@ -85,14 +87,14 @@ async fn a_claim_can_be_withdrawn_before_and_after_it_is_written() {
     let late_attempt = planned(store, &delivery).await;
     assert!(store.withdraw_claim(&late_attempt, reason).await.expect("a response"));
     let claimed = store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("a response");
-    assert_eq!(claimed, None, "it was withdrawn before it was written");
+    assert_eq!(claimed, None, "a claim was written after it had been withdrawn");
     let due = only(store, run).await;
     assert_eq!((due.status, due.attempts), (DeliveryStatus::Planned, 2));
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_sender_that_settles_just_before_its_claim_expires_wins() {
+async fn a_sender_can_settle_an_email_just_before_its_claim_expires() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
@@ -132,7 +134,7 @@ async fn only_the_claiming_attempt_can_release_or_settle_a_delivery() {
         .expect("a response")
         .expect("claimed");
 
-    // Another attempt starts during the first.
+    // A second attempt starts while the first is still sending.
     let state = store.delivery_state(delivery.id).await.expect("a response");
     assert!(matches!(state, DeliveryState::Sending { left } if left <= LONG_CLAIM), "{state:?}");
     assert!(
@@ -142,7 +144,10 @@ async fn only_the_claiming_attempt_can_release_or_settle_a_delivery() {
             .expect("a response")
     );
     let unknown = store.settle_delivery(&late_attempt, DeliveryStatus::Unknown, None).await;
-    assert!(!unknown.expect("a response"), "the claim belongs to another attempt");
+    assert!(
+        !unknown.expect("a response"),
+        "the attempt changed an e-mail that another attempt has claimed"
+    );
     assert!(
         store
             .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
@@ -150,11 +155,14 @@ async fn only_the_claiming_attempt_can_release_or_settle_a_delivery() {
             .expect("a response")
     );
 
-    // The released e-mail can be sent again; the first attempt can no longer settle it.
+    // Another attempt can now send the released e-mail, and the first attempt can no longer settle it.
     let next = planned(store, &delivery).await;
     let next = store.claim_delivery(&next, LONG_CLAIM).await.expect("a response").expect("claimed");
     let stale = store.settle_delivery(&claimed, DeliveryStatus::Unknown, None).await;
-    assert!(!stale.expect("a response"), "the claim has ended");
+    assert!(
+        !stale.expect("a response"),
+        "an attempt settled the e-mail after it had released its claim"
+    );
     assert!(store.settle_delivery(&next, DeliveryStatus::Sent, None).await.expect("a response"));
     let sent = only(store, run).await;
     assert_eq!((sent.status, sent.attempts), (DeliveryStatus::Sent, 2));
@@ -174,7 +182,11 @@ async fn an_email_with_an_expired_claim_is_settled_as_unknown() {
 
     assert_eq!(state, DeliveryState::Abandoned);
     let again = store.delivery_state(delivery.id).await.expect("a response");
-    assert_eq!(again, DeliveryState::Settled(DeliveryStatus::Unknown), "settled once");
+    assert_eq!(
+        again,
+        DeliveryState::Settled(DeliveryStatus::Unknown),
+        "the e-mail must stay settled"
+    );
     assert!(
         !store
             .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
@@ -190,7 +202,7 @@ async fn an_email_with_an_expired_claim_is_settled_as_unknown() {
 }
 
 #[tokio::test]
-async fn an_abandoned_delivery_keeps_its_last_reason() {
+async fn an_abandoned_delivery_keeps_the_reason_of_its_last_failure() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
@@ -213,7 +225,7 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
     records.remove().await;
 }
 
-/// Claims the e-mail of a failed run, like a worker that is sending it.
+/// Claims a failed run's e-mail, as a worker does before sending it.
 async fn sending(records: &Records) -> (RunKey, Delivery, DeliveryAttempt) {
     let (run, delivery) = due(records).await;
     let attempt = planned(&records.store, &delivery).await;
@@ -233,7 +245,7 @@ async fn assert_superseded(store: &Store, delivery: &Delivery) {
 async fn an_old_email_deferred_after_a_retry_is_not_sent() {
     let records = Records::new().await;
     let store = &records.store;
-    // The old e-mail is deferred before the new run ends, and after.
+    // The old e-mail is deferred once before and once after the new run ends.
     for ends in [false, true] {
         let (run, delivery, claimed) = sending(&records).await;
         let entry = audit_entry(Action::SubmissionRetry);
@@ -280,7 +292,11 @@ async fn a_reset_supersedes_pending_emails_of_earlier_runs() {
 
     assert!(matches!(adopted, Adoption::Current { .. }), "{adopted:?}");
     let settled = only(store, run).await;
-    assert_eq!(settled.error_code.as_deref(), Some("superseded"), "at once");
+    assert_eq!(
+        settled.error_code.as_deref(),
+        Some("superseded"),
+        "the reset must settle the e-mail at once"
+    );
     assert_superseded(store, &delivery).await;
     records.remove().await;
 }

@@ -1,4 +1,4 @@
-//! The numbering of a submission's events.
+//! Tests of how a submission's events are numbered.
 
 use super::Records;
 use diagflow_store::{
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 const CONCURRENT: usize = 16;
 
-/// Fails a run, and claims its e-mail.
+/// Fails a run and claims its e-mail.
 async fn fail_and_claim(store: &Store, run: RunKey) -> DeliveryAttempt {
     let ending =
         RunEnd { status: EndStatus::Failed, code: "a_code".to_owned(), detail: String::new() };
@@ -25,7 +25,7 @@ async fn fail_and_claim(store: &Store, run: RunKey) -> DeliveryAttempt {
     claimed.expect("a response").expect("claimed")
 }
 
-/// Resets a failed submission in Temporal; returns its new run.
+/// Restarts a failed submission by adopting a new execution, as happens after a reset in Temporal. Returns the new run.
 async fn reset(store: &Store, run: RunKey) -> RunKey {
     let (now, began) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     match store.adopt(run, &now, &began, None).await.expect("a response") {
@@ -64,7 +64,7 @@ async fn concurrent_writers_number_events_without_gaps() {
 }
 
 #[tokio::test]
-async fn unknown_steps_of_a_newer_version_are_passed_on() {
+async fn unknown_steps_from_a_newer_version_are_returned_unchanged() {
     let records = Records::new().await;
     let run = records.submission().await;
     records.database.execute("UPDATE events SET step = 'of_tomorrow'").await;

@@ -1,5 +1,5 @@
-//! Every query uses an index. The test records the queries that the store sends to a database with
-//! enough rows to make an index worthwhile.
+//! Checks that every query uses an index. The test records the queries that the store sends to a database with enough
+//! rows to make an index worthwhile.
 
 mod accounts;
 mod coverage;
@@ -23,7 +23,7 @@ async fn every_query_uses_an_index() {
     listings::search_audit(&records.store).await;
     accounts::call_everything(&records.store).await;
     let statements = sql_recorder::statements();
-    // Fewer would mean that the recorder does not work.
+    // Fewer than 100 recorded statements would mean that the recorder is broken.
     assert!(statements.len() >= 100, "{statements:#?}");
 
     let mut server = Server::connect(&records.database).await;

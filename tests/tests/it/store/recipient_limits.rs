@@ -1,4 +1,4 @@
-//! Submissions for one recipient are limited.
+//! Tests of the limits on submissions per recipient.
 
 use super::{Records, create, new_submission};
 use diagflow_store::{
@@ -11,7 +11,7 @@ use futures::future::join_all;
 const OPEN: RecipientLimits = RecipientLimits { max_open: Some(2), max_per_day: None };
 const PER_DAY: RecipientLimits = RecipientLimits { max_open: None, max_per_day: Some(2) };
 
-/// Returns the first run if the submission is stored.
+/// Tries to store a submission. Returns its first run or the limit that it would exceed.
 async fn submit(
     store: &Store,
     email: &str,
@@ -42,10 +42,10 @@ async fn open_submissions_of_a_recipient_are_limited() {
     assert_eq!(
         submit(store, "ana@example.org", OPEN).await,
         Err(ExceededLimit::Open),
-        "2 are open"
+        "two submissions are still open"
     );
     records.database.execute("UPDATE submissions SET status = 'completed'").await;
-    submit(store, "ana@example.org", OPEN).await.expect("none is open");
+    submit(store, "ana@example.org", OPEN).await.expect("no submission is open");
     records.remove().await;
 }
 
@@ -66,16 +66,24 @@ async fn submissions_of_a_recipient_within_a_day_are_limited() {
     let limit = submit(store, "ana@example.org", PER_DAY).await.expect_err("the third");
 
     let ExceededLimit::PerDay { retry_after } = limit else { panic!("{limit:?}") };
-    assert!((14_380..=14_400).contains(&retry_after.as_secs()), "4 hours: {retry_after:?}");
-    // Otherwise an e-mail to a stranger would no longer count once staff have removed it.
+    assert!(
+        (14_380..=14_400).contains(&retry_after.as_secs()),
+        "the next submission must be allowed in 4 hours: {retry_after:?}"
+    );
+    // Deleted submissions still count, because they also caused e-mails to the recipient.
     end(store, first, EndStatus::Failed, "a_code").await;
     let entry = audit_entry(Action::SubmissionDelete);
     let deleted = store.delete_submission(first.submission, &entry).await.expect("a response");
     assert_eq!(deleted, DeleteOutcome::Done);
-    assert!(submit(store, "ana@example.org", PER_DAY).await.is_err(), "deleted ones count");
+    assert!(
+        submit(store, "ana@example.org", PER_DAY).await.is_err(),
+        "a deleted submission was not counted"
+    );
 
     records.database.execute(&age(25)).await;
-    submit(store, "ana@example.org", PER_DAY).await.expect("the first is too old");
+    submit(store, "ana@example.org", PER_DAY)
+        .await
+        .expect("the first submission is too old to count");
     records.remove().await;
 }
 
@@ -97,7 +105,7 @@ async fn concurrent_submissions_cannot_exceed_a_limit() {
 }
 
 #[tokio::test]
-async fn a_corrected_address_counts_for_its_recipient() {
+async fn a_submission_with_a_corrected_address_counts_towards_the_new_recipient() {
     let records = Records::new().await;
     let store = &records.store;
     let run = submit(store, "anna@example.org", PER_DAY).await.expect("stored");
@@ -107,11 +115,14 @@ async fn a_corrected_address_counts_for_its_recipient() {
     };
 
     let entry = audit_entry(Action::SubmissionUpdate);
-    let updated = store.update_submission(run.submission, 0, &change, &[], &entry).await;
+    let updated = store.update_submission(run.submission, Some(0), &change, &[], &entry).await;
 
     assert!(matches!(updated.expect("a response"), UpdateOutcome::Updated(_)));
     submit(store, "ana@example.org", PER_DAY).await.expect("the second");
-    assert!(submit(store, "ana@example.org", PER_DAY).await.is_err(), "the third");
+    assert!(
+        submit(store, "ana@example.org", PER_DAY).await.is_err(),
+        "the corrected address was not counted"
+    );
     submit(store, "anna@example.org", PER_DAY).await.expect("the first");
     submit(store, "anna@example.org", PER_DAY).await.expect("the second");
     records.remove().await;

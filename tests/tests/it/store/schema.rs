@@ -1,4 +1,4 @@
-//! The schema: migrations revert cleanly, and Diesel's schema matches the database.
+//! Checks that migrations revert cleanly, and that Diesel's schema matches the database.
 
 use diagflow_store::{PoolSettings, Status, Store};
 use diagflow_tests::database::Database;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The table in which Diesel records migrations.
 const LEDGER: &str = "__diesel_schema_migrations";
 
-/// The whole schema of a database, one line per item, without Diesel's table of migrations.
+/// Returns a database's schema as lines of text, without Diesel's migrations table.
 async fn schema(database: &Database) -> Vec<String> {
     let of = |columns: &str, table: &str| {
         format!(
@@ -61,9 +61,17 @@ async fn each_migration_reverts_cleanly_and_can_be_reapplied() {
         let after = schema(&database).await;
         assert_ne!(after, before, "{folder:?} changes nothing");
         database.execute(&sql("down.sql")).await;
-        assert_eq!(schema(&database).await, before, "{folder:?}: after down.sql");
+        assert_eq!(
+            schema(&database).await,
+            before,
+            "{folder:?}: down.sql does not restore the previous schema"
+        );
         database.execute(&sql("up.sql")).await;
-        assert_eq!(schema(&database).await, after, "{folder:?}: after up.sql is applied again");
+        assert_eq!(
+            schema(&database).await,
+            after,
+            "{folder:?}: up.sql produces a different schema when it is reapplied"
+        );
     }
     database.remove().await;
 }
@@ -85,10 +93,13 @@ async fn migrating_up_down_and_up_gives_the_same_schema() {
     let whole = schema(&database).await;
     assert_eq!(applied.len(), migrations().len());
     assert!(store.is_migrated().await.expect("a response"));
-    assert!(Store::migrate(&url).await.expect("migrated").is_empty(), "everything is applied");
+    assert!(
+        Store::migrate(&url).await.expect("migrated").is_empty(),
+        "a migration was applied twice"
+    );
 
     assert_eq!(Store::revert_all(&url).await.expect("reverted").len(), applied.len());
-    assert_eq!(schema(&database).await, Vec::<String>::new(), "tables are left behind");
+    assert_eq!(schema(&database).await, Vec::<String>::new(), "tables were left behind");
     assert_eq!(database.count_rows(LEDGER).await, 0);
     assert!(!store.is_migrated().await.expect("a response"));
 
@@ -99,14 +110,14 @@ async fn migrating_up_down_and_up_gives_the_same_schema() {
 }
 
 #[tokio::test]
-async fn replicas_migrating_at_once_wait_for_one_another() {
+async fn concurrent_migrations_wait_for_one_another() {
     let database = Database::empty().await;
     let url = database.url();
 
     let outcomes = futures::future::join_all((0..4).map(|_| Store::migrate(&url))).await;
 
     let applied: usize = outcomes.iter().map(|names| names.as_ref().expect("migrated").len()).sum();
-    assert_eq!(applied, migrations().len(), "each is applied once");
+    assert_eq!(applied, migrations().len(), "each migration must be applied once");
     database.remove().await;
 }
 
@@ -114,7 +125,8 @@ fn statements(sql: &str) -> Vec<&str> {
     sql.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).collect()
 }
 
-/// An empty database with these migrations applied and recorded as Diesel does it.
+/// Returns an empty database to which the given migrations have been applied, with the records that Diesel keeps of
+/// them.
 async fn with_migrations(folders: &[PathBuf]) -> Database {
     let database = Database::empty().await;
     let ledger = format!(
@@ -160,7 +172,7 @@ async fn an_interrupted_migration_is_completed_by_the_next_attempt() {
 #[tokio::test]
 async fn migrating_one_database_does_not_block_another() {
     let (held, other) = (Database::empty().await, with_migrations(&[]).await);
-    // The migration of this database gets the lock, and then cannot read the applied versions.
+    // The migration of the first database obtains its lock and then waits because it cannot read the applied versions.
     held.execute(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
     let mut holder = held.connect().await;
     holder.batch_execute(&format!("LOCK TABLES {LEDGER} WRITE")).await.expect("locked");
@@ -181,7 +193,7 @@ async fn migrating_one_database_does_not_block_another() {
     let migrated = tokio::time::timeout(LIMIT, Store::migrate(&other.url())).await;
 
     assert_eq!(migrated.expect("in time").expect("migrated").len(), migrations().len());
-    assert!(!migrating.is_finished(), "the first one is still blocked");
+    assert!(!migrating.is_finished(), "the blocked migration must not finish");
     holder.batch_execute("UNLOCK TABLES").await.expect("unlocked");
     assert_eq!(migrating.await.expect("no panic").expect("migrated").len(), migrations().len());
     drop(holder);
@@ -189,8 +201,8 @@ async fn migrating_one_database_does_not_block_another() {
     other.remove().await;
 }
 
-/// The columns and primary keys in `store/src/db/schema.rs`, as `table column Type` and
-/// `table key column, …`.
+/// Returns the columns and primary keys in `store/src/db/schema.rs`, in the formats `table column Type` and `table key
+/// column, …`.
 fn diesel_columns() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");
@@ -210,7 +222,7 @@ fn diesel_columns() -> Vec<String> {
     lines
 }
 
-/// The columns and primary keys of the database, in the format of `diesel_columns`.
+/// Returns the database's columns and primary keys in the same format as `diesel_columns`.
 async fn database_columns(database: &Database) -> Vec<String> {
     let columns = format!(
         "SELECT CONCAT_WS(' ', table_name, column_name, data_type, is_nullable, \
@@ -254,8 +266,8 @@ async fn the_diesel_schema_matches_the_database() {
     database.remove().await;
 }
 
-/// The workflow's counterpart of a store status. The `match` is exhaustive, so that every new status
-/// must be added.
+/// Returns the workflow crate's counterpart of a store status. The exhaustive `match` ensures that every new status
+/// gets one.
 fn workflow_status(status: Status) -> RunStatus {
     match status {
         Status::Pending => RunStatus::Pending,
@@ -275,7 +287,7 @@ fn store_and_workflows_use_the_same_status_names() {
         assert_eq!(
             serde_json::to_value(workflow_status).expect("JSON"),
             status.name(),
-            "in the history"
+            "the status has a different name in the workflow history"
         );
         assert_eq!(serde_json::to_value(status).expect("JSON"), status.name());
     }

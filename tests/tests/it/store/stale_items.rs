@@ -1,4 +1,5 @@
-//! Runs and deliveries that have not changed for long, which the reconciler looks up in Temporal.
+//! Tests of the list of runs and deliveries that have not changed for a long time and that the reconciler looks up in
+//! Temporal.
 
 use super::Records;
 use super::indexes::fill;
@@ -17,7 +18,7 @@ async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
            + (SELECT COUNT(*) FROM deliveries \
              WHERE settled_at IS NULL AND start_after IS NULL AND created_at <= {AGO})"
     );
-    // More items may become stale meanwhile.
+    // The number is a lower bound because more items may become stale while the test is reading the list.
     let least = records.database.number(&count).await;
     let mut cursors = Vec::new();
     loop {
@@ -26,14 +27,17 @@ async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
             break;
         }
         cursors.extend(found.into_iter().map(|(cursor, _)| cursor));
-        assert!(cursors.windows(2).all(|pair| pair[0] < pair[1]), "not in order, or repeated");
+        assert!(
+            cursors.windows(2).all(|pair| pair[0] < pair[1]),
+            "the items are not in order, or an item is repeated"
+        );
     }
     let most = records.database.number(&count).await;
 
     let found = i64::try_from(cursors.len()).expect("a small number");
     assert!(
         least > 1000 && (least..=most).contains(&found),
-        "{found} items instead of {least} to {most}"
+        "the list has {found} items instead of {least} to {most}"
     );
     records.remove().await;
 }

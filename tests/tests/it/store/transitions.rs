@@ -1,4 +1,4 @@
-//! Only the listed status transitions are possible, and only one of several concurrent writers makes
+//! Tests that only the listed status transitions are possible, and that only one of several concurrent writers can make
 //! a transition.
 
 use super::Records;
@@ -11,8 +11,8 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Every transition in the diagram of `docs/ARCHITECTURE.md`. They are repeated here, so that a change
-/// in `store/src/submissions/status.rs` is deliberate.
+/// Every transition in the table in `docs/ARCHITECTURE.md`. This list duplicates `store/src/submissions/status.rs` so
+/// that nobody changes the transitions by accident.
 const TRANSITIONS: [(Status, Status); 11] = [
     (Status::Pending, Status::Processing),
     (Status::Pending, Status::Failed),
@@ -31,7 +31,7 @@ fn run_end(outcome: EndStatus) -> RunEnd {
     RunEnd { status: outcome, code: "a_code".to_owned(), detail: String::new() }
 }
 
-/// Tries a transition to `to`, with the store's own methods.
+/// Tries to change the status to `to` using the store's methods.
 async fn transition(store: &Store, run: RunKey, to: Status) -> TransitionOutcome {
     let outcome = match to {
         Status::Pending => return reset(store, run).await,
@@ -56,7 +56,7 @@ async fn transition(store: &Store, run: RunKey, to: Status) -> TransitionOutcome
     outcome.expect("a response")
 }
 
-/// A *Reset* in Temporal, which restarts a finished submission.
+/// Restarts a finished submission by adopting a new execution, as happens after a *Reset* in Temporal.
 async fn reset(store: &Store, run: RunKey) -> TransitionOutcome {
     let (now, first) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     match store.adopt(run, &now, &first, None).await.expect("a response") {
@@ -123,7 +123,7 @@ async fn one_of_several_concurrent_transitions_wins() {
             } else {
                 TransitionOutcome::Conflict(status)
             };
-            assert_eq!(response, expected, "{end}, but it became {status}");
+            assert_eq!(response, expected, "wrong outcome for {end}, with the status {status}");
         }
         let events = store.events(run.submission, 2).await.expect("events");
         assert!(events.iter().all(|event| event.status == status), "{events:?}");
@@ -200,6 +200,6 @@ async fn a_queued_retry_is_not_started_after_a_reset() {
     let Adoption::Current { run: reset, .. } = reset else { panic!("{reset:?}") };
     assert_eq!((retried.number, reset.number), (2, 3));
     let left = store.claim_queued_runs(10, Duration::ZERO).await.expect("a response");
-    assert_eq!(left, [], "a run is still queued");
+    assert_eq!(left, [], "no run must remain queued");
     records.remove().await;
 }

@@ -1,11 +1,14 @@
-//! Streams that are opened while the database is unavailable.
+//! Tests of event streams that are opened while the database is unavailable.
 
 use super::{ALL_EVENTS, RETRY_HINT, assert_each_block_has_data, numbers, open, submit};
-use diagflow_tests::{AcceptedSubmission, Proxy, SseStream, Stack, StackOptions};
+use diagflow_store::Role;
+use diagflow_tests::{AcceptedSubmission, Proxy, SseStream, Stack, StackOptions, Staff};
 use futures::future::join_all;
 use reqwest::StatusCode;
+use serde_json::json;
 
-/// A stack whose API, but not its worker, reaches the database through the proxy.
+/// Starts a stack whose API reaches the database through the returned proxy. Its worker connects to the database
+/// directly.
 async fn behind_proxy() -> (Stack, Proxy) {
     let options = StackOptions::default()
         .with("DATABASE_POOL_TIMEOUT_SECONDS", "1")
@@ -36,11 +39,16 @@ async fn a_stream_opened_during_an_outage_waits_and_then_sends_all_events() {
         for stream in &mut streams {
             stream.read_until(|text| text.contains(":\n")).await;
             assert!(stream.text().starts_with(RETRY_HINT), "{}", stream.text());
-            assert_eq!(stream.blocks(), [""], "no block ends: {}", stream.text());
+            assert_eq!(
+                stream.blocks(),
+                [""],
+                "the stream sent a complete block during the outage: {}",
+                stream.text()
+            );
         }
         database.restore();
 
-        // The worker starts after the first outage. In the second one, the submission has already ended.
+        // The worker starts after the first outage and ends the submission before the second.
         if stack.worker.is_none() {
             streams[0].read_until(|text| text.contains("id: 1\n")).await;
             stack.start_worker().await;
@@ -54,7 +62,7 @@ async fn a_stream_opened_during_an_outage_waits_and_then_sends_all_events() {
 }
 
 #[tokio::test]
-async fn after_an_outage_one_more_request_shows_that_there_is_nothing_to_follow() {
+async fn after_a_database_outage_a_new_request_shows_that_no_events_follow() {
     let (mut stack, database) = behind_proxy().await;
     stack.start_worker().await;
     let (complete, deleted) = (submit(&stack).await, submit(&stack).await);
@@ -84,5 +92,48 @@ async fn after_an_outage_one_more_request_shows_that_there_is_nothing_to_follow(
     };
     assert_eq!(status(&complete, "4").await, StatusCode::NO_CONTENT);
     assert_eq!(status(&deleted, "0").await, StatusCode::NOT_FOUND);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_opened_by_an_account_during_an_outage_is_authorized_afterwards() {
+    let (mut stack, database) = behind_proxy().await;
+    stack.start_worker().await;
+    let submission = submit(&stack).await;
+    stack.wait_for_status(&submission, "completed").await;
+    let own = format!("/api/user/events/{}", submission.submission_id);
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let (signed_out, stranger) = (
+        Staff::with_role(&stack, Role::Operator).await,
+        Staff::with_role(&stack, Role::Patient).await,
+    );
+    let logout = signed_out.post("/api/v1/auth/logout", &json!({})).await;
+    assert_eq!(logout.status(), StatusCode::NO_CONTENT);
+    for break_connections in [Proxy::cut, Proxy::stall] {
+        break_connections(&database);
+        let mut streams = Vec::new();
+        for staff in [&operator, &signed_out, &stranger] {
+            for path in [own.as_str(), "/api/admin/events"] {
+                let mut stream = SseStream::new(staff.get(path).await);
+                stream.read_until(|text| text.contains(":\n")).await;
+                assert!(!stream.text().contains("data"), "{}", stream.text());
+                streams.push(stream);
+            }
+        }
+        let [of_operator, all_of_operator, denied @ ..] = streams.as_mut_slice() else {
+            panic!("six streams");
+        };
+
+        database.restore();
+
+        of_operator.read_to_end().await;
+        assert_eq!(numbers(&of_operator.events()), ALL_EVENTS);
+        all_of_operator.read_until(|text| text.contains(RETRY_HINT)).await;
+        for stream in denied {
+            stream.read_to_end().await;
+            assert!(!stream.text().contains("data"), "{}", stream.text());
+        }
+    }
+    assert_eq!(stack.audit_verify_error().await, None);
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The message of `result_ready` depends on what is known about the e-mail.
+//! Tests that the message of the `result_ready` event depends on the state of the e-mail.
 
 use super::open;
 use diagflow_simulators::mail::{Action, Rule, Script, Step};
@@ -9,7 +9,8 @@ use serde_json::Value;
 const SENT: &str = "Your results are ready! Check your email.";
 const NOT_YET_SENT: &str = "Your results are ready! We will e-mail them to you as soon as we can.";
 
-/// A stack whose mail server follows this rule, and whose streams wait this long for the outcome.
+/// Starts a stack whose mail server follows `rule`, and sends a submission. Event streams wait `wait` seconds for the
+/// outcome of the e-mail.
 async fn submit_with_rule(rule: Rule, wait: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default()
         .with("EVENTS_EMAIL_WAIT_SECONDS", wait)
@@ -28,7 +29,7 @@ async fn last_event(stack: &Stack, submission: &AcceptedSubmission) -> SseEvent 
     last
 }
 
-/// The message and the status of the e-mail in the status document.
+/// Returns the message and the e-mail status in a submission's status document.
 async fn shown(stack: &Stack, submission: &AcceptedSubmission) -> (Value, Value) {
     let document = stack.client.status(submission).await.expect("a response");
     (document["message"].clone(), document["email_status"].clone())
@@ -45,7 +46,11 @@ async fn the_stream_refers_to_the_inbox_once_the_email_is_sent() {
     })
     .await;
     assert!(!stream.text().contains("Check your email"), "{}", stream.text());
-    assert!(!stream.text().contains("result_ready"), "it is held back: {}", stream.text());
+    assert!(
+        !stream.text().contains("result_ready"),
+        "`result_ready` was sent before the e-mail: {}",
+        stream.text()
+    );
 
     stack.mail.set_script([]).expect("a script");
 
@@ -68,7 +73,7 @@ async fn the_stream_does_not_wait_long_for_the_email() {
     assert_eq!(last.data["message"], NOT_YET_SENT);
     assert_eq!(last.data["email_status"], "planned");
     assert_eq!(shown(&stack, &submission).await, (NOT_YET_SENT.into(), "planned".into()));
-    // The status document shows the outcome later.
+    // The status document later shows the outcome of the e-mail.
     stack.mail.set_script([]).expect("a script");
     eventually("the e-mail to be sent", || async {
         (shown(&stack, &submission).await == (SENT.into(), "sent".into())).then_some(())
@@ -78,7 +83,7 @@ async fn the_stream_does_not_wait_long_for_the_email() {
 }
 
 #[tokio::test]
-async fn an_email_that_did_not_arrive_is_not_promised() {
+async fn the_stream_does_not_promise_an_email_that_failed_or_may_have_failed() {
     for (rule, status, advice) in [
         (Rule::reply(Step::Rcpt, 550, "5.1.1 No such user"), "failed", "could not e-mail them"),
         (Rule::new(Step::Body, Action::StallAfterAccept), "unknown", "do not know whether"),

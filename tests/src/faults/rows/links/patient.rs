@@ -1,4 +1,4 @@
-//! Network faults between a patient and the API.
+//! The part of the network fault row that concerns the link between a patient and the API.
 
 use super::{LINK_FAULTS, LinkFault};
 use crate::faults::report::RowReport;
@@ -9,14 +9,14 @@ use crate::{ApiClient, assertions, eventually, photos};
 use diagflow_store::Failpoint;
 use std::time::Duration;
 
-/// The delay is longer than the patient's timeout.
+/// Delay on a slow link, which exceeds the patient's timeout.
 const DELAY: Duration = Duration::from_millis(1500);
-/// The patient's timeout, after which a connection without data is closed. Heartbeats are more frequent.
+/// Time without data after which the patient's client closes a connection. Heartbeats are more frequent.
 const SILENCE: Duration = Duration::from_secs(1);
 const HEARTBEAT: &str = "0.3";
 
-/// The responses to a submission and to its retry are lost. When the link works again, a retry with the same key
-/// returns the same submission. The event stream breaks and is resumed.
+/// The responses to a submission and its retry are lost. Once the link has recovered, a retry with the same key returns
+/// the same submission. The event stream is interrupted and resumed.
 pub(super) async fn run() -> RowReport {
     let options = StackOptions::default()
         .with("EVENTS_HEARTBEAT_SECONDS", HEARTBEAT)

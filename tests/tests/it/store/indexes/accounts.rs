@@ -17,7 +17,7 @@ pub(super) async fn call_everything(store: &Store) {
     sign_in_and_out(store, &admin).await;
     let program = account(store, "program@example.org", Role::Service).await;
     use_keys(store, &program).await;
-    // The service account becomes a person's: its keys and sessions end.
+    // When a service account is turned into a person's account, its keys and sessions end.
     let person = UserChange {
         role: Some(Role::Clinician),
         password_hash: Some("hash".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The sources that call the store.
+/// Source files that call the methods of the store.
 const CALLS: [&str; 5] = [
     include_str!("submissions.rs"),
     include_str!("listings.rs"),
@@ -11,7 +11,7 @@ const CALLS: [&str; 5] = [
     include_str!("../../../../src/seeding.rs"),
 ];
 
-/// The names of the public asynchronous methods of `Store`.
+/// Returns the names of all public asynchronous methods of `Store`.
 fn store_methods() -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src")];
@@ -23,7 +23,7 @@ fn store_methods() -> Vec<String> {
                 continue;
             }
             let source = std::fs::read_to_string(&path).expect("a source");
-            // The body of each `impl`, which ends at a brace in the first column.
+            // The body of an `impl` block ends at the first brace in column one.
             let parts = source.split("\nimpl ").skip(1);
             let of_the_store = parts
                 .filter(|part| part.starts_with("Store {") || part.starts_with("crate::Store {"));
@@ -45,11 +45,11 @@ fn store_methods() -> Vec<String> {
 fn every_store_method_is_called() {
     let calls: String = CALLS.concat().split_whitespace().collect();
     let store_methods = store_methods();
-    assert!(store_methods.len() > 70, "too few methods: {store_methods:?}");
+    assert!(store_methods.len() > 70, "some store methods were not found: {store_methods:?}");
     let uncalled: Vec<_> =
         store_methods.iter().filter(|name| !calls.contains(&format!("store.{name}("))).collect();
     assert!(
         uncalled.is_empty(),
-        "add a call of each, so that its query plans are checked: {uncalled:?}"
+        "call these methods to have their query plans checked: {uncalled:?}"
     );
 }

@@ -1,8 +1,9 @@
 //! Calls every store method that lists, counts or searches.
 
 use diagflow_store::{
-    Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, ObjectKind, PagePosition, Sort,
-    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId, UtcTime,
+    Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, EmailState, ObjectKind,
+    PagePosition, Sort, SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId,
+    UtcTime,
 };
 use diagflow_tests::stack::AUDIT_KEY;
 
@@ -36,8 +37,13 @@ pub(super) fn filters() -> Vec<SubmissionFilter> {
             error_code: Some("loopai_failed".into()),
             ..SubmissionFilter::default()
         },
+        SubmissionFilter {
+            email_states: vec![EmailState::Failed, EmailState::Unknown, EmailState::Overdue],
+            ..SubmissionFilter::default()
+        },
         SubmissionFilter { submitted_by: Some(UserId::new()), ..SubmissionFilter::default() },
         SubmissionFilter { assignee: Some(UserId::new()), ..SubmissionFilter::default() },
+        SubmissionFilter { stuck: true, ..SubmissionFilter::default() },
         SubmissionFilter {
             deleted: DeletedFilter::Only,
             error_code: Some("a".into()),
@@ -75,7 +81,7 @@ pub(super) async fn list_everything(store: &Store) {
     store.comments(&[id]).await.expect("read");
 }
 
-/// Searches the audit log by each filter, with few or no matches.
+/// Searches the audit log with each filter. Each search has few matches, if any.
 pub(super) async fn search_audit(store: &Store) {
     let text = || Some("7".to_owned());
     let timestamp = || Some(UtcTime::default());
@@ -101,6 +107,6 @@ pub(super) async fn search_audit(store: &Store) {
         let before = AuditFilter { before: Some(1_002_000), ..filter };
         store.find_audit_entries(&before, 50).await.expect("lines");
     }
-    store.verify_audit(&AuditKey::new(AUDIT_KEY), None).await.expect("a response");
+    store.verify_audit(&AuditKey::new(&AUDIT_KEY.into()), None).await.expect("a response");
     store.audit_head().await.expect("a response");
 }

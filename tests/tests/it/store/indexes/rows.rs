@@ -1,14 +1,14 @@
-//! Rows for every table, enough to make full scans visible.
+//! Fills every table with enough rows to make a full scan noticeable.
 
 use crate::store::Records;
 
 const ROWS: usize = 3000;
 
-/// Each status applies to a fifth of the submissions. Pending ones are queued, and cancelled ones were
-/// never started.
+/// SQL expression that assigns each status to a fifth of the submissions. The runs of pending submissions are queued,
+/// and the runs of cancelled submissions were never started.
 const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'failed', 'completed')";
 
-/// Fills every table. No row is due to be started, cancelled or delivered within a day.
+/// Fills every table with rows, none of which is due to be started, cancelled or delivered within a day.
 pub(in crate::store) async fn fill(records: &Records) {
     let numbers: Vec<_> = (1..=ROWS).map(|number| format!("({number})")).collect();
     records.database.execute("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
@@ -53,7 +53,7 @@ fn submissions() -> Vec<String> {
             "INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
              SELECT id, {first_event} FROM submissions"
         ),
-        // Half of the open deliveries belong to a run, the others to a standalone workflow.
+        // Half of the open deliveries belong to a run, and the other half belong to a standalone workflow.
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', IF(status = 'failed', 'sent', 'planned'), \
          1, NULL, NULL, created_at, NULL, IF(status = 'failed', created_at, NULL), 0, \
          IF(status = 'cancelled', NOW(6) + INTERVAL 1 DAY, NULL), '' FROM submissions \
@@ -62,11 +62,12 @@ fn submissions() -> Vec<String> {
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
          NOW(6) + INTERVAL 1 DAY FROM submissions"
             .to_owned(),
-        // The turns of waiting rows have not expired. The other rows have ended or are running.
+        // The slot rows of waiting runs have a turn that has not expired. The runs of all other slot rows have ended or
+        // are in progress.
         format!(
             "INSERT INTO loopai_slots SELECT id, 1, created_at, \
-             IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
-             IF({ended}, created_at, NULL) FROM submissions"
+             IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), NULL, \
+             IF({ended}, created_at, NULL), 0, 0, NULL FROM submissions"
         ),
         "INSERT INTO blob_reservations SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
          FROM numbers"
@@ -83,8 +84,8 @@ const ACCOUNTS: [&str; 5] = [
      NOW(6) + INTERVAL IF(email IN ('1@example.org', '2@example.org'), -40, 1) DAY, NULL, NULL FROM users",
     "INSERT INTO api_keys SELECT UUID(), id, '', SHA2(id, 256), created_at, NULL, NULL, NULL FROM users",
     "INSERT INTO throttles SELECT SHA2(id, 256), 1, NOW(6) FROM users",
-    // Their numbers are above those of the entries that the test writes.
+    // These audit entries have higher numbers than those that the test writes.
     "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
      UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'success', '', UUID(), \
-     '{}', '', '' FROM numbers",
+     '{}', '', '', '' FROM numbers",
 ];

@@ -4,13 +4,13 @@ use diagflow_tests::database::Database;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The recorded database and its statements. Diesel has one instrumentation for the whole process,
-/// in which other tests use their own databases.
+/// Records the statements sent to one database. Diesel has a single instrumentation for the whole process, so the
+/// recorder must ignore the databases of other tests.
 static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
 
 struct Recorder {
     database: String,
-    /// Each statement with its values, in Diesel's format.
+    /// The recorded statements with their values, in Diesel's format.
     statements: Vec<String>,
 }
 
@@ -18,13 +18,13 @@ fn recorder() -> MutexGuard<'static, Option<Recorder>> {
     RECORDER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Records statements to `database` on connections that are opened from now on.
+/// Starts recording the statements that new connections send to `database`.
 pub(super) fn start(database: &Database) {
     *recorder() = Some(Recorder { database: database.url(), statements: Vec::new() });
     set_default_instrumentation(|| Some(Box::new(Listener::default()))).expect("installed");
 }
 
-/// Stops recording; returns each statement that reads or changes rows, with its values inserted.
+/// Stops recording. Returns each statement that reads or changes rows, with its values inserted.
 pub(super) fn statements() -> Vec<String> {
     let shown = recorder().take().map(|recorder| recorder.statements).unwrap_or_default();
     let reads_or_changes_rows =
@@ -58,7 +58,7 @@ impl Instrumentation for Listener {
     }
 }
 
-/// A statement with its values inserted, from `SELECT … ? -- binds: [value, …]`.
+/// Inserts the values into a statement in the form `SELECT … ? -- binds: [value, …]`.
 fn with_values(shown: &str) -> String {
     let (statement, values) = shown.split_once(" -- binds: ").expect("a statement and its values");
     let mut values = parts(&values[1..values.len() - 1]).into_iter().map(literal);
@@ -71,7 +71,7 @@ fn with_values(shown: &str) -> String {
     whole
 }
 
-/// The members of a list in Rust's debug format. Strings may contain commas.
+/// Splits a list in Rust's debug format into its items. Strings in the list may contain commas.
 fn parts(shown: &str) -> Vec<&str> {
     let (mut parts, mut start_of_part) = (Vec::new(), 0);
     let (mut in_text, mut is_escaped) = (false, false);
@@ -91,8 +91,8 @@ fn parts(shown: &str) -> Vec<&str> {
     parts
 }
 
-/// A value as SQL, from Rust's debug format: `5`, `"text"`, `SubmissionId(…)`, `Some(…)`,
-/// `TimedOut`.
+/// Converts a value from Rust's debug format to SQL. Examples of values are `5`, `"text"`, `SubmissionId(…)`, `Some(…)`
+/// and `TimedOut`.
 fn literal(shown: &str) -> String {
     if shown == "None" {
         return "NULL".to_owned();
@@ -108,7 +108,7 @@ fn literal(shown: &str) -> String {
     }
     match shown.split_once('(') {
         Some((_, inner)) if !inner.starts_with('.') => literal(&inner[..inner.len() - 1]),
-        // An id or a variant's name.
+        // A value without a string or a wrapper is an id or the name of an enum variant.
         _ => format!("'{}'", snake_case(shown)),
     }
 }

@@ -1,14 +1,16 @@
 //! Calls every store method for submissions.
 
-use crate::store::Records;
+use crate::store::{LARGE_LIMITS, Records};
 use diagflow_store::{
-    Action, BlobStore, CancelOutcome, DeleteOutcome, Delivery, DeliveryState, DeliveryStatus,
-    DiagnosisResult, EndStatus, FailureCode, FailureReason, IdempotencyState, LoopAiLimits,
-    NewAuditEntry, RequestHealth, ResendOutcome, RetryFilter, RetryOutcome, Role, RunKey, Sha256,
-    SlotOutcome, Status, Store, SubmissionChange, SubmissionId, TemporalState, UpdateOutcome,
+    Action, AuditKey, BlobStore, BulkChange, CancelOutcome, DatabaseState, DeleteOutcome, Delivery,
+    DeliveryState, DeliveryStatus, DiagnosisResult, EndStatus, EraseOutcome, Eraser, FailureCode,
+    FailureReason, IdempotencyState, LoopAiLimits, MAX_RESULT_BYTES, NewAuditEntry, ReceiptKey,
+    RequestHealth, ResendOutcome, RetentionPeriod, RetryOutcome, Role, RunKey, Sha256, SlotOutcome,
+    Status, Store, SubmissionChange, SubmissionId, TemporalCluster, TemporalState, UpdateOutcome,
     UserId, WaitReason,
 };
 use diagflow_tests::seeding::{audit_entry, end};
+use std::num::NonZeroU32;
 use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
@@ -21,8 +23,13 @@ pub(super) async fn call_everything(records: &Records) {
     let store = &records.store;
     store.ping().await.expect("a response");
     assert!(store.is_migrated().await.expect("a response"));
+    assert_eq!(store.database_state().await.expect("a response"), DatabaseState::Ready);
+    assert_eq!(store.too_small_limits(MAX_RESULT_BYTES).await.expect("a response"), []);
     claim_keys(store).await;
 
+    let email = "ana@example.org".parse().expect("an address");
+    let exceeded = store.exceeded_recipient_limit(&email, LARGE_LIMITS).await;
+    assert_eq!(exceeded.expect("a response"), None);
     let run = records.submission().await;
     store.count_queued_runs(Duration::ZERO).await.expect("counted");
     assert_eq!(store.claim_queued_runs(100, SECOND).await.expect("claimed"), [run]);
@@ -41,6 +48,7 @@ pub(super) async fn call_everything(records: &Records) {
     staff_actions(records, run, &delivery).await;
     reconcile(records).await;
     delete(store, run.submission).await;
+    erase(store, run.submission).await;
     sweep_orphaned_files(store).await;
     store.recount_submissions().await.expect("counted");
     let restored = TemporalState::Restored;
@@ -50,8 +58,8 @@ pub(super) async fn call_everything(records: &Records) {
         .expect("settled");
 }
 
-/// Requests slots while LoopAI is unavailable: first without a free slot, then with the hourly
-/// limit reached.
+/// Requests slots while LoopAI is unavailable: first when no slot is free, and then after the hourly limit has been
+/// reached.
 async fn request_slots(store: &Store, run: RunKey) {
     let no_free_slot = LoopAiLimits { max_executions: Some(100), max_per_hour: Some(100) };
     let no_hourly_room = LoopAiLimits { max_executions: Some(10_000), max_per_hour: Some(20) };
@@ -72,9 +80,9 @@ async fn request_slots(store: &Store, run: RunKey) {
             panic!("no free slot");
         };
         store.release_loopai_permit(permit).await.expect("recorded");
-        store.record_loopai_request(permit, RequestHealth::Unavailable).await.expect("recorded");
+        store.record_loopai_request(permit, RequestHealth::Unreachable).await.expect("recorded");
     }
-    // This slot is not released, since its run is open.
+    // The slot must not be released because its run is still open.
     store.release_stale_slots().await.expect("none");
     store.loopai_retry_after(run.submission).await.expect("a response");
     store.loopai_usage().await.expect("a response");
@@ -89,7 +97,23 @@ async fn claim_keys(store: &Store) {
     store.sweep_idempotency_keys().await.expect("swept");
 }
 
-/// Sweeps the three blobs that `fill` reserved long ago.
+/// Sweeps the three orphaned files that `fill` reserved long ago.
+async fn erase(store: &Store, id: SubmissionId) {
+    let folder = TempDir::new().expect("a folder");
+    let address = Url::from_directory_path(folder.path()).expect("an address");
+    let blobs = BlobStore::open(&address).expect("a folder");
+    let (receipt_key, audit_key) =
+        (ReceiptKey::new(&"a key".into()), AuditKey::new(&"a key".into()));
+    let eraser = Eraser::new(store.clone(), blobs, receipt_key, audit_key, None);
+    let entry = audit_entry(Action::SubmissionErase);
+    let erased = eraser.erase(id, "a reason", &entry).await.expect("a response");
+    let EraseOutcome::Erased(erasure) = erased else { panic!("{erased:?}") };
+    eraser.replay(&erasure.receipt, &entry).await.expect("a response");
+    let period = RetentionPeriod::of_days(NonZeroU32::new(36_000).expect("not zero"));
+    assert_eq!(store.expired_submissions(period, 100).await.expect("found"), []);
+    assert_eq!(store.erased_among(&[id]).await.expect("found").len(), 1);
+}
+
 async fn sweep_orphaned_files(store: &Store) {
     let folder = TempDir::new().expect("a folder");
     let address = Url::from_file_path(folder.path()).expect("an address");
@@ -114,7 +138,7 @@ async fn read_submission(store: &Store, id: SubmissionId) {
     assert!(rows.expect("rows").len() >= 3);
 }
 
-/// Delivers the pending e-mail at the third attempt; returns it.
+/// Delivers the pending e-mail on the third attempt. Returns the delivery.
 async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
     let deliveries = store.deliveries(id).await.expect("deliveries");
     for step in 1..=3 {
@@ -144,12 +168,14 @@ async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
     deliveries[0].clone()
 }
 
-/// Staff actions on a completed submission whose e-mail was sent.
+/// Calls the methods for staff actions on a completed submission whose e-mail has been sent.
 async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let (store, id) = (&records.store, run.submission);
     let resent = store.resend_delivery(id, delivery.id, &audit_entry(Action::MailResend)).await;
     assert!(matches!(resent.expect("a response"), ResendOutcome::Planned(_)));
     update(store, id).await;
+    store.revoke_token(id, &audit_entry(Action::SubmissionTokenRevoke)).await.expect("revoked");
+    assert!(store.is_token_revoked(id).await.expect("a response"));
     let retried = store
         .retry_submission(id, DAY, &audit_entry(Action::SubmissionRetry))
         .await
@@ -157,7 +183,7 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let RetryOutcome::Queued(second) = retried else { panic!("{retried:?}") };
     let cancelled = store.request_cancel(id, &audit_entry(Action::SubmissionCancel)).await;
     assert_eq!(cancelled.expect("a response"), CancelOutcome::Cancelled);
-    // A reset supersedes the retry.
+    // The reset run supersedes the cancelled retry.
     let (now, began) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     store.adopt(second, &now, &began, Some("execution")).await.expect("adopted");
     let third = RunKey { number: second.number + 1, ..second };
@@ -166,14 +192,16 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let (each, whole) =
         (audit_entry(Action::SubmissionRetry), audit_entry(Action::SubmissionsRetry));
     for filter in super::listings::filters() {
-        let filter = RetryFilter::from(filter);
-        store.count_retryable(&filter).await.expect("counted");
-        store.retry_matching(&filter, 2, &each, &whole).await.expect("retried");
+        for change in [BulkChange::retry(filter.clone()), BulkChange::resend(filter)] {
+            store.count_changeable(&change).await.expect("counted");
+            store.change_matching(&change, 2, &each, &whole).await.expect("changed");
+        }
     }
-    // More submissions than fit into one transaction.
+    // The filter matches more submissions than fit into one transaction.
     let failed =
         diagflow_store::SubmissionFilter { statuses: vec![Status::Failed], ..Default::default() };
-    store.retry_matching(&failed.into(), 60, &each, &whole).await.expect("retried");
+    let retry = BulkChange::retry(failed);
+    store.change_matching(&retry, 60, &each, &whole).await.expect("retried");
 }
 
 /// Corrects the address while a copy of the e-mail is planned.
@@ -185,17 +213,17 @@ async fn update(store: &Store, id: SubmissionId) {
         ..SubmissionChange::default()
     };
     let (entry, roles) = (audit_entry(Action::SubmissionUpdate), [Role::Admin, Role::Operator]);
-    let outcome = store.update_submission(id, 0, &change, &roles, &entry).await;
+    let outcome = store.update_submission(id, Some(0), &change, &roles, &entry).await;
     assert!(matches!(outcome.expect("a response"), UpdateOutcome::AssigneeNotFound));
     let change = SubmissionChange { assignee: None, ..change };
-    let outcome = store.update_submission(id, 0, &change, &roles, &entry).await;
+    let outcome = store.update_submission(id, Some(0), &change, &roles, &entry).await;
     let UpdateOutcome::Updated(updated) = outcome.expect("a response") else {
         panic!("not updated")
     };
     assert!(matches!(updated.resent, Some(ResendOutcome::InProgress(_))), "{updated:?}");
 }
 
-/// Calls the methods that the reconciler uses.
+/// Calls the methods used by the reconciler.
 async fn reconcile(records: &Records) {
     let store = &records.store;
     let run = records.submission().await;
@@ -205,12 +233,28 @@ async fn reconcile(records: &Records) {
     assert_eq!(cancelled.expect("a response"), CancelOutcome::Requested(run));
     assert_eq!(store.claim_cancellations(100, SECOND).await.expect("claimed").len(), 1);
     store.clear_cancellation(run).await.expect("recorded");
+    let cluster =
+        TemporalCluster { namespace: "default".to_owned(), cluster_id: "a cluster".to_owned() };
+    let recorded = store.claim_temporal_cluster(&cluster).await.expect("recorded");
+    let moved = store.move_to_temporal_cluster(&cluster, &audit_entry(Action::TemporalMove)).await;
+    assert_eq!(moved.expect("moved"), Some(recorded));
     let mut cursor = None;
     for _ in 0..2 {
         let found = store.stale_items(SECOND, cursor.as_ref(), 100).await.expect("a response");
         assert_eq!(found.len(), 100);
         cursor = found.last().map(|(cursor, _)| cursor.clone());
     }
+    assert!(store.mark_stuck(run.submission, "a_cause").await.expect("recorded"));
+    assert!(store.is_marked_stuck(run.submission).await.expect("read"));
+    let stuck = store.stuck_submissions(None, 100).await.expect("found");
+    assert_eq!(stuck.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [run.submission]);
+    let after = stuck.last().copied();
+    assert_eq!(store.stuck_submissions(after, 100).await.expect("found"), []);
+    assert_eq!(store.count_stuck().await.expect("counted"), 1);
+    store.clear_stuck(run.submission).await.expect("recorded");
+    store.count_overdue(DAY).await.expect("counted");
+    store.count_overdue_emails().await.expect("counted");
+    store.email_states(&[run]).await.expect("read");
     assert!(store.end_orphaned_run(run).await.expect("ended"));
     let due = store.claim_standalone_deliveries(100, SECOND).await.expect("claimed");
     assert_eq!(due.len(), 1);
