@@ -1,5 +1,6 @@
 //! Schema of `diagflow_store::ErasureReceipt`.
 
+use crate::openapi::names::AuditActorKind;
 use utoipa::ToSchema;
 
 /// Signed receipt for an erasure. It contains no personal data of the patient.
@@ -27,7 +28,7 @@ pub(crate) struct ErasureReceiptBody {
 #[expect(dead_code, reason = "documents a type defined in the store")]
 struct ErasedByBody {
     /// Kind of actor, as in the audit log.
-    kind: String,
+    kind: AuditActorKind,
     /// Id of the account, or the name of the operating-system user or the background task.
     id: String,
 }

@@ -5,7 +5,8 @@ use diagflow_simulators::loopai::RequestRecord;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::{Stack, StackOptions, eventually, photos};
 use futures::future::join_all;
-use tokio::net::TcpStream;
+use std::net::Ipv4Addr;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Returns the number of slow requests that LoopAI has not answered yet and the number that it has answered.
 fn count_held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
@@ -76,6 +77,12 @@ async fn new_runs_are_started_between_batches_of_a_backlog() {
     stack.stop().await;
 }
 
+async fn connect_from(client: Ipv4Addr, address: &str) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((client, 0).into())?;
+    socket.connect(address.parse().expect("an address")).await
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     const DESCRIPTORS: u32 = 128;
@@ -86,7 +93,9 @@ async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     // The client keeps the first submission's connection open and uses it for the second one.
     stack.client.submit("ana@example.org", "", &photos).await;
 
-    let idle = join_all((0..DESCRIPTORS).map(|_| TcpStream::connect(&address))).await;
+    // One client may not occupy all connections.
+    let clients = (2..=5).flat_map(|number| [Ipv4Addr::new(127, 0, 0, number); 32]);
+    let idle = join_all(clients.map(|client| connect_from(client, &address))).await;
     assert!(idle.iter().all(Result::is_ok), "the operating system refused a connection");
     eventually("all connections to be in use", || async {
         let log = stack.api.as_ref().expect("an API").log();

@@ -22,7 +22,7 @@ pub(crate) struct EraseRequest {
     #[schema(value_type = String, example = "The patient asked for it", min_length = 1, max_length = 500)]
     reason: Option<String>,
     /// Id of the submission, repeated to confirm the erasure.
-    #[schema(value_type = String, format = "uuid")]
+    #[schema(value_type = String, format = "uuid", example = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
     confirm: Option<String>,
 }
 

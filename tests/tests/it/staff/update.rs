@@ -140,7 +140,10 @@ async fn notes_and_assignees_are_listed_exported_and_audited() {
         (&data["note"], &1.into())
     );
     let file = admin.get("/api/admin/submissions/export").await.text().await.expect("a file");
-    assert!(file.starts_with("id,email,") && file.contains(",assignee,note,comments,"), "{file}");
+    assert!(
+        file.starts_with("id,email,") && file.contains(",assignee,note,email_state,comments,"),
+        "{file}"
+    );
     assert!(file.contains(&format!(",{},\"'=call\nback\",", clinician.id)), "{file}");
 
     let (disabled, _) = create_account(&stack, Role::Operator).await;
