@@ -24,7 +24,7 @@ pub(crate) async fn complete_run(
     }
 }
 
-/// Increments the counter of ended submissions if `stored` is a new end.
+/// Increments the counter of ended submissions if `stored` shows that this call recorded the end.
 pub(crate) fn count_end(
     stored: StoreResult<TransitionOutcome>,
     status: Status,

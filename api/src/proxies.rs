@@ -20,7 +20,7 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Whether `address` belongs to one of the proxies.
+    /// Returns whether `address` belongs to one of the proxies.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.count > 0 && self.networks.iter().any(|network| network.contains(&address))

@@ -170,7 +170,7 @@ async fn require_worker(client: &Client, task_queue: &str) -> Result<(), StartPr
 
 fn polls(worker: &PollerInfo) -> bool {
     let last_poll = worker.last_access_time.and_then(|at| SystemTime::try_from(at).ok());
-    // This machine's clock may differ slightly from Temporal's.
+    // If Temporal's clock is slightly ahead of this machine's, `elapsed` fails.
     last_poll.is_some_and(|at| at.elapsed().unwrap_or_default() < POLLER_LIFETIME)
 }
 

@@ -65,7 +65,7 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
 /// The encoded pixels, the orientation and the colour profile are retained unchanged.
 ///
 /// # Errors
-/// Fails if the structure of the file is damaged, or if a JPEG is incomplete.
+/// Fails if the structure of the file is damaged, a JPEG is incomplete, or an animation lacks frames.
 pub fn without_metadata(file: &[u8], format: Format) -> Result<Vec<u8>, Rejection> {
     match format {
         Format::Jpeg => jpeg::without_metadata(file),

@@ -1,6 +1,6 @@
 //! Simulators for the two external systems: the AI platform and the mail server.
 //!
-//! Both simulators speak the real protocols over real sockets, and both can inject faults. The API and the worker do
+//! Both simulators use the real protocols over real sockets, and both can inject faults. The API and the worker do
 //! not depend on this crate.
 
 mod http;

@@ -36,7 +36,7 @@ pub enum Case {
     TimedOut,
     /// An operator cancels the run while LoopAI is working.
     Cancelled,
-    /// The worker learns of a cancellation and a fired timer in the same workflow task.
+    /// The worker receives a cancellation and a fired timer in the same workflow task.
     CancelledAsTimerFired,
     /// The mail server accepts the third attempt to send the e-mail.
     MailRetried,

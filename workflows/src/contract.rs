@@ -229,7 +229,7 @@ pub struct CheckInput {
 pub enum CheckExecutionResult {
     /// The execution is still running.
     Running {
-        /// Status reported by LoopAI, if it is a single word.
+        /// Status reported by LoopAI, or `OTHER` if it is not a single word. Older histories do not contain it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<String>,
     },

@@ -28,7 +28,7 @@ const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
 /// Maximum time a local activity waits for a free worker slot.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
 
-/// Number of consecutive refused requests or polls (with 401, 404 or a similar status) after which a run fails.
+/// Number of consecutive refused requests or polls after which a run fails.
 pub const MAX_CONSECUTIVE_REFUSALS: u32 = 5;
 
 /// When to poll an execution, and for how long. The schedule is part of a run's input, so changes to the settings

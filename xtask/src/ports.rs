@@ -157,8 +157,8 @@ impl Ports {
     }
 }
 
-/// Finds `COUNT` free ports below the ephemeral range. Otherwise, an outgoing connection could take a port before its
-/// server starts.
+/// Finds `COUNT` free ports below the ephemeral range, because an outgoing connection could take an ephemeral port
+/// before the server starts.
 pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 10_000;

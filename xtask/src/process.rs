@@ -253,7 +253,7 @@ mod tests {
 
         assert_eq!(status.code(), Some(3));
         let left_behind: i32 = fs::read_to_string(file)?.trim().parse()?;
-        // A killed process has either gone or is a zombie that has not been reaped by process 1 yet.
+        // A killed process either no longer exists or is a zombie that process 1 has not reaped yet.
         let ended = || {
             let state = fs::read_to_string(format!("/proc/{left_behind}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")

@@ -158,7 +158,7 @@ type Attempt = BoxFuture<'static, ApiResult<ApiResult<Caller>>>;
 #[derive(Clone)]
 pub(crate) struct PendingCaller {
     unknown: UnknownCaller,
-    /// The check that is still running, until [`PendingCaller::authorize`] takes it over. A second check would count and
+    /// The check that is still running, until [`PendingCaller::authorize`] takes it. A second check would count and
     /// audit the request twice.
     running: Arc<Mutex<Option<Attempt>>>,
 }

@@ -76,7 +76,7 @@ impl PermissionPolls {
     }
 }
 
-/// Drops the last sender of a poll that panics, which ends the streams.
+/// Removes a poll that panics, so that its last sender is dropped and its streams end.
 struct EndAfterPanic<'a> {
     polls: &'a PermissionPolls,
     auth_method: AuthMethod,

@@ -18,7 +18,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::time::Duration;
 
-/// Maximum time that a response waits for the database. After that, the stream is opened and waits instead.
+/// Maximum time that each step before the response waits for the database. After that, the stream is opened and waits
+/// instead.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed query.
 const RETRY: Duration = Duration::from_secs(1);

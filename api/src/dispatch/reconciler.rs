@@ -100,8 +100,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Checks the next batch of runs and e-mails that have not changed for a long time. After the last item, the next
-    /// check starts over from the first one.
+    /// Checks the next batches of stuck runs and of runs and e-mails that have not changed for a long time. After the
+    /// last item of either, the next check starts over from its first one. Also releases stale LoopAI slots.
     async fn reconcile_stale(&self) -> Result<Backlog, TaskError> {
         if !self.temporal.is_connected() {
             return Ok(Backlog::None);

@@ -122,7 +122,7 @@ impl TemporalRuns {
     }
 
     /// Returns up to `limit` submissions with an open execution for which Temporal reports failed workflow tasks.
-    /// Temporal sets the search attribute after the fifth attempt, and older Temporal servers do not support it.
+    /// Temporal sets `TemporalReportedProblems` after the fifth attempt. Older servers do not support this attribute.
     pub(super) async fn reported_problems(
         &self,
         task_queue: &str,

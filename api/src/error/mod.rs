@@ -2,8 +2,8 @@
 //!
 //! - Handlers, extractors and layers return an [`ApiError`]. Its response never contains internal details.
 //! - A [`FieldError`] describes one invalid field of a submission, request body or query.
-//!   [`ApiError::InvalidSubmission`], [`ApiError::InvalidInput`] and [`ApiError::InvalidQuery`] contain all field
-//!   errors found in a request.
+//!   [`ApiError::InvalidSubmission`], [`ApiError::InvalidInput`] and [`ApiError::InvalidQuery`] contain a request's
+//!   field errors, of which the response lists at most [`field_errors::MAX_FIELD_ERRORS`].
 //! - The `?` operator converts errors from other crates to [`ApiError`]. They are logged with the request id and the
 //!   source location, but clients see only `unavailable` or `internal`. The text of a database error may contain
 //!   patient data, so only its kind is logged (`StoreError::kind`).

@@ -48,7 +48,7 @@ pub(crate) enum Start {
     After(i32),
     /// The submission is in a final state, and the client has all events.
     AllReceived,
-    /// The submission does not exist or has been deleted.
+    /// The submission does not exist or has been deleted, or the reader's access token has been revoked.
     NotFound,
     Erased,
 }

@@ -20,8 +20,8 @@ use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 
-/// The first line of every stream: the time in milliseconds after which a browser reconnects. It is sent immediately,
-/// and the first event follows in the same block.
+/// The line that precedes all events: the time in milliseconds after which a browser reconnects. It is sent without
+/// waiting for an event, and the first event follows in the same block.
 pub(super) const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n");
 
 /// Clients behind the same address reconnect one after another, so a shorter time would mostly cause more rejections.

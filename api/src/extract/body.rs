@@ -72,8 +72,8 @@ fn parse(members: BTreeMap<String, &RawValue>) -> (Map<String, Value>, Vec<Field
     (object, errors)
 }
 
-/// Deserializes the object, or returns an error for each invalid field. Serde stops at the first error, so each invalid
-/// field is recorded and removed, and the rest is deserialized again.
+/// Deserializes the object, or returns an error for each invalid field until there are more than [`MAX_FIELD_ERRORS`].
+/// Serde stops at the first error, so each invalid field is recorded and removed, and the rest is deserialized again.
 fn deserialize<T: DeserializeOwned>(
     mut object: Map<String, Value>,
     mut errors: Vec<FieldError>,

@@ -62,8 +62,8 @@ pub(crate) struct SubmissionAccess {
 }
 
 impl SubmissionAccess {
-    /// Whether the reader may see medical data: true for the patient, the account that submitted it, and staff with
-    /// `clinical:read`.
+    /// Whether the reader may see medical data: true for the patient, for the account that sent the submission, and for
+    /// staff with `clinical:read`.
     pub(crate) fn is_clinical(&self) -> bool {
         match &self.reader {
             None | Some((_, Permission::SubmissionsReadOwn)) => true,
@@ -205,7 +205,8 @@ enum Token {
     Other,
 }
 
-/// Checks the access token without the database, so the token may have been revoked. Returns an error if the request has no credentials at all.
+/// Checks the access token without the database, so a valid token may have been revoked. Returns an error if the
+/// request has no credentials at all.
 async fn verify_token(
     parts: &mut Parts,
     state: &AppState,

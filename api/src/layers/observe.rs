@@ -57,7 +57,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// Adds the id of a submission to the log entries of the request that creates it. A patient can report only this id.
+/// Adds the id of a submission to the log entries of the request that sends it. It is the only id that a patient can
+/// report.
 pub(crate) fn record_submission(id: SubmissionId) {
     Span::current().record("submission", tracing::field::display(id));
 }

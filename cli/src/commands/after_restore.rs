@@ -22,7 +22,8 @@ pub(crate) struct Args {
     /// Erasure log whose erasures are repeated. Can be given more than once. The log in ERASURE_LOG is always included
     #[arg(long, value_name = "FILE")]
     erasures: Vec<PathBuf>,
-    /// Continue although the log in ERASURE_LOG is missing, because nothing has been erased yet or because the log is lost
+    /// Continue although the log in ERASURE_LOG is missing, because nothing has been erased yet or because the log is
+    /// lost
     #[arg(long)]
     no_erasure_log: bool,
     /// State of Temporal's data. Use "restored" with the compose file because its backup includes Temporal
@@ -68,7 +69,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the given logs and the log in `ERASURE_LOG`. If any log is missing, fails before anything is changed.
+/// Returns the given logs and the log in `ERASURE_LOG`. Fails if any of them is missing, except that the log in
+/// `ERASURE_LOG` is omitted if it `may_be_missing`. Must be called before anything is changed.
 fn erasure_logs(
     settings: &ErasureSettings,
     given: Vec<PathBuf>,

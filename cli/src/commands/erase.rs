@@ -82,6 +82,7 @@ async fn erase_one(args: EraseArgs) -> anyhow::Result<()> {
     let settings = EraseSettings::read()?;
     let (eraser, _) = connect(&settings).await?;
     let entry = audit_entry(&settings.admin);
+    let mut is_waiting = false;
     let erasure = loop {
         let outcome = eraser.erase(id, reason.trim(), &entry).await;
         match outcome.map_err(|error| operator::explain(error.into(), &settings.admin.database))? {
@@ -91,9 +92,12 @@ async fn erase_one(args: EraseArgs) -> anyhow::Result<()> {
                 break erasure;
             }
             EraseOutcome::EmailInProgress { left } => {
-                eprintln!(
-                    "an e-mail for this submission is being sent; waiting until it has finished"
-                );
+                if !is_waiting {
+                    eprintln!(
+                        "an e-mail for this submission is being sent; waiting until it has finished"
+                    );
+                    is_waiting = true;
+                }
                 tokio::time::sleep(left.min(Duration::from_secs(1))).await;
             }
             EraseOutcome::NotFound => bail!("there is no submission {id}"),
@@ -171,7 +175,8 @@ async fn replay(file: &Path) -> anyhow::Result<()> {
     replay_all(&settings, &[ErasureLog::new(file.to_owned())]).await
 }
 
-/// Repeats the erasures in all logs. If any cannot be repeated, continues with the rest and then fails.
+/// Repeats the erasures in all logs. Continues after an erasure that cannot be repeated, and then fails at the end. An
+/// unreadable log or an unavailable database ends the replay immediately.
 pub(super) async fn replay_all(
     settings: &EraseSettings,
     logs: &[ErasureLog],
@@ -196,13 +201,19 @@ pub(super) async fn replay_all(
                     continue;
                 }
             };
-            let outcome = eraser.replay(&receipt, &entry).await;
-            let database = &settings.admin.database;
-            match outcome.map_err(|error| operator::explain(error.into(), database))? {
-                EraseOutcome::Erased(_) => erased += 1,
-                EraseOutcome::Unchanged(_) | EraseOutcome::NotFound => unchanged += 1,
-                EraseOutcome::EmailInProgress { .. } => {
-                    eprintln!("an e-mail for {} is being sent", receipt.content.submission_id);
+            let id = receipt.content.submission_id;
+            match eraser.replay(&receipt, &entry).await {
+                Ok(EraseOutcome::Erased(_)) => erased += 1,
+                Ok(EraseOutcome::Unchanged(_) | EraseOutcome::NotFound) => unchanged += 1,
+                Ok(EraseOutcome::EmailInProgress { .. }) => {
+                    eprintln!("an e-mail for {id} is being sent");
+                    failed += 1;
+                }
+                Err(error) if error.concerns_all() => {
+                    return Err(operator::explain(error.into(), &settings.admin.database));
+                }
+                Err(error) => {
+                    eprintln!("cannot erase {id}: {error}");
                     failed += 1;
                 }
             }

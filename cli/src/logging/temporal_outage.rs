@@ -1,7 +1,7 @@
 //! Limits log entries about an unavailable Temporal server to one per cause per minute.
 //!
 //! The SDK logs every retry of every call, and the background tasks log every run and every e-mail that they cannot
-//! pass to Temporal. During an outage, these entries would drown out all others.
+//! pass to Temporal. During an outage, these entries would make all others hard to find.
 
 use crate::once_per_minute::OncePerMinute;
 use std::fmt::{Debug, Write};

@@ -94,7 +94,7 @@ async fn hash_and_measure(bytes: ImageBytes) -> Result<Analysis, String> {
             measured: measure::measure(&bytes).map_err(|error| error.to_string()),
         })
     });
-    // A decoder that panics on a damaged file must not bring down the simulator, so the panic is converted to an error.
+    // A decoder that panics on a damaged file must not crash the simulator, so the panic is converted to an error.
     work.await.unwrap_or_else(|error| Err(format!("the decoder failed: {error}")))
 }
 

@@ -42,7 +42,7 @@ impl Store {
 
 fn too_small(variables: &[Variable], bytes: u64) -> Vec<TooSmallLimit> {
     let find = |name| variables.iter().find(|variable| variable.name == name);
-    // MySQL has ignored `innodb_log_file_size` since 8.0.30 but still returns it.
+    // MySQL 8.0.30 replaced `innodb_log_file_size` with `innodb_redo_log_capacity`, but still returns both.
     let redo_log = find("innodb_redo_log_capacity").or_else(|| find("innodb_log_file_size"));
     let packet = find("max_allowed_packet");
     let required = [(packet, bytes + STATEMENT_OVERHEAD), (redo_log, bytes * REDO_LOG_SHARE)];

@@ -40,8 +40,8 @@ impl ErrorClass {
             // ER_INVALID_JSON_TEXT, ER_JSON_DOCUMENT_TOO_DEEP, ER_CHECK_CONSTRAINT_VIOLATED (MySQL and MariaDB)
             | 3140 | 3157 | 3819 | 4025 => ErrorClass::Rejected,
             // A missing value (ER_BAD_NULL_ERROR, ER_NO_DEFAULT_FOR_FIELD) is transient because it means that the
-            // schema is newer than this process, as during a deployment. A duplicate key is transient because a retried transaction finds the row inserted by the other
-            // transaction.
+            // schema is newer than this process, as during a deployment. A duplicate key is transient because a retried
+            // transaction finds the row that the other transaction inserted.
             _ => ErrorClass::Transient,
         }
     }

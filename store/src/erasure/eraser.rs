@@ -38,6 +38,13 @@ pub enum EraseError {
     Log(io::Error),
 }
 
+impl EraseError {
+    /// Whether the erasure of any other submission would fail as well.
+    pub fn concerns_all(&self) -> bool {
+        matches!(self, EraseError::Log(_) | EraseError::Store(StoreError::Unavailable(_)))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EraseOutcome {
     Erased(Erasure),

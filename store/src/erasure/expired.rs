@@ -2,7 +2,6 @@
 
 use crate::audit::entry::{Action, Actor, ActorKind, ObjectKind, SUCCESS};
 use crate::audit::log::NewAuditEntry;
-use crate::db::error::StoreError;
 use crate::erasure::eraser::{EraseError, EraseOutcome, EraseRequest, Eraser};
 use crate::erasure::retention::RetentionPeriod;
 use serde_json::Map;
@@ -29,7 +28,7 @@ impl Eraser {
             match self.run(request).await {
                 Ok(EraseOutcome::Erased(_)) => erased += 1,
                 Ok(_) => {}
-                Err(error) if concerns_all(&error) => return Err(error),
+                Err(error) if error.concerns_all() => return Err(error),
                 Err(error) => {
                     tracing::error!(submission = %expired.id, %error, "cannot erase an expired submission");
                     first_error.get_or_insert(error);
@@ -53,9 +52,4 @@ impl Eraser {
             details: Map::new(),
         }
     }
-}
-
-/// Whether the erasure of any other submission would fail as well.
-fn concerns_all(error: &EraseError) -> bool {
-    matches!(error, EraseError::Log(_) | EraseError::Store(StoreError::Unavailable(_)))
 }

@@ -56,8 +56,8 @@ impl<'de> Deserialize<'de> for RetentionPeriod {
     }
 }
 
-/// Whether a submission has ended and its last e-mail has been settled before the period. A result that could not be
-/// sent yet must not be erased.
+/// Whether a submission ended, and its last e-mail was settled, at least one retention period ago. A result that could
+/// not be sent yet must not be erased.
 macro_rules! ended_before {
     ($period:expr) => {{
         let later_email =

@@ -107,7 +107,7 @@ impl BulkChange {
     }
 
     /// Applies the action to a submission that the caller has locked. Returns its audit entry, or `None` if the
-    /// submission no longer matches.
+    /// submission (or, for a resend, its latest e-mail) is no longer in a matching state.
     async fn apply(
         &self,
         connection: &mut Connection,

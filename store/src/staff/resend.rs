@@ -82,14 +82,8 @@ pub(crate) async fn resend_to_new_address(
     submission: SubmissionId,
     status: Status,
 ) -> StoreResult<Option<ResendOutcome>> {
-    let all: Vec<Delivery> = deliveries::table
-        .filter(deliveries::submission_id.eq(submission))
-        .select(Delivery::as_select())
-        .for_update()
-        .load(connection)
-        .await?;
-    let current = all.iter().filter(|one| is_current(one, &all, status));
-    let Some(latest) = current.max_by_key(|one| one.copy) else { return Ok(None) };
+    let all = lock_deliveries(connection, submission).await?;
+    let Some(latest) = latest_current(&all, status) else { return Ok(None) };
     Ok(Some(match latest.status {
         DeliveryStatus::Planned => ResendOutcome::InProgress(latest.id),
         _ => ResendOutcome::Planned(plan_copy(connection, latest, &all).await?),
@@ -104,18 +98,30 @@ pub(crate) async fn resend_latest(
     status: Status,
     states: &[EmailState],
 ) -> StoreResult<Option<(DeliveryId, DeliveryId)>> {
-    let all: Vec<Delivery> = deliveries::table
+    let all = lock_deliveries(connection, submission).await?;
+    let Some(latest) = latest_current(&all, status) else { return Ok(None) };
+    if !latest.status.is_settled() || !states.contains(&EmailState::of(latest.status, false)) {
+        return Ok(None);
+    }
+    Ok(Some((latest.id, plan_copy(connection, latest, &all).await?)))
+}
+
+async fn lock_deliveries(
+    connection: &mut Connection,
+    submission: SubmissionId,
+) -> StoreResult<Vec<Delivery>> {
+    let all = deliveries::table
         .filter(deliveries::submission_id.eq(submission))
         .select(Delivery::as_select())
         .for_update()
         .load(connection)
         .await?;
-    let current = all.iter().filter(|one| is_current(one, &all, status));
-    let Some(latest) = current.max_by_key(|one| one.copy) else { return Ok(None) };
-    if !latest.status.is_settled() || !states.contains(&EmailState::of(latest.status, false)) {
-        return Ok(None);
-    }
-    Ok(Some((latest.id, plan_copy(connection, latest, &all).await?)))
+    Ok(all)
+}
+
+/// Returns the newest copy of the e-mail that still describes a submission in the state `status`.
+fn latest_current(all: &[Delivery], status: Status) -> Option<&Delivery> {
+    all.iter().filter(|one| is_current(one, all, status)).max_by_key(|one| one.copy)
 }
 
 fn same_email<'a>(

@@ -67,6 +67,7 @@ async fn entries_sealed_with_a_previous_audit_key_can_be_verified() {
         stack.store.append_audit_entry(&entry).await.expect("written");
     }
     let database = &stack.database;
+    // The old key's id is the output of this command:
     // printf 'diagflow audit key id v1' | openssl dgst -sha256 -hmac "$AUDIT_KEY" -r | cut -c1-16
     let key_id = "9d4d1869d405bdfd";
     let sealed_by = |id: &str| format!("SELECT COUNT(*) FROM audit WHERE key_id = '{id}'");

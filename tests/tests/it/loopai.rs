@@ -16,8 +16,8 @@ fn scenario(script: &str) -> StackOptions {
     StackOptions::default().scenario(script)
 }
 
-/// Returns the methods of all requests to LoopAI in order, each followed by the injected fault, if any, such as `POST
-/// 500`.
+/// Returns the methods of all requests to LoopAI in order. Each is followed by the injected fault, if any, as in
+/// `POST 500`.
 fn request_log(stack: &Stack) -> Vec<String> {
     let requests = stack.loopai.requests().into_iter();
     requests

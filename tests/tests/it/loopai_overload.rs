@@ -28,7 +28,7 @@ async fn no_submission_fails_because_loopai_limits_the_request_rate() {
             (stack.database.number(failed).await >= 3).then_some(())
         })
         .await;
-        // The run would end after one more failure that might be caused by its submission.
+        // Each of these runs would end after one more failure that might be caused by its submission.
         let almost = "UPDATE loopai_slots SET own_failures = 9 WHERE failures > 0";
         stack.database.execute(almost).await;
         within(3 * LIMIT, "all submissions to end", || async {

@@ -152,7 +152,7 @@ mod tests {
         (status, String::from_utf8(out).expect("text"))
     }
 
-    /// Returns a stream that sends one event and then goes silent.
+    /// Returns a stream that sends one event and then no more data.
     async fn silent(headers: HeaderMap) -> Response {
         if headers.get("last-event-id").is_some_and(|id| id == "1") {
             return StatusCode::NO_CONTENT.into_response();

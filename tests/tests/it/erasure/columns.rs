@@ -1,5 +1,5 @@
-//! Checks that an erasure leaves no personal data in any table. Every new column must be added to one of the two lists
-//! below.
+//! Checks that an erasure leaves no personal data in any table. Every new column of a submission's tables must be added
+//! to one of the two lists below.
 
 use super::erase;
 use diagflow_store::Role;
@@ -10,7 +10,7 @@ use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, Staff, photos};
 use serde_json::json;
 
-/// Columns that are retained because they contain only ids, states, codes, numbers and times.
+/// Columns whose values an erasure retains.
 const RETAINED: &[(&str, &[&str])] = &[
     (
         "submissions",

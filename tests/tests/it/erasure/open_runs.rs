@@ -113,7 +113,7 @@ async fn an_erasure_waits_for_an_email_that_is_being_sent() {
 async fn a_running_export_omits_submissions_erased_in_the_meantime() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    // The connection buffers hold less than 12 MB, so the export waits for its reader.
+    // The export is larger than the connection buffers, so the API waits for the client to read it.
     for number in 0..12 {
         let email = format!("ana{number}@example.org");
         let run = seeding::submission(&stack.store, &email, "-", None).await;

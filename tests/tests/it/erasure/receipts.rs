@@ -1,4 +1,4 @@
-//! Tests in which staff erase submissions that have ended.
+//! Tests of who may erase a submission, what the receipt contains, and what remains visible afterwards.
 
 use super::{REASON, erase, request_erasure, stored_files};
 use diagflow_store::Role;

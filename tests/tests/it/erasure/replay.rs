@@ -6,7 +6,8 @@ use diagflow_tests::responses::{body, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, photos};
 use tempfile::TempDir;
 
-/// Copies every table. The patterns `from` and `to` contain `*` in place of the table's name, as in `backup_*`.
+/// Copies the main tables of submissions. The patterns `from` and `to` contain `*` in place of the table's name, as in
+/// `backup_*`.
 async fn copy_tables(stack: &Stack, from: &str, to: &str) {
     for table in ["submissions", "files", "runs", "results", "events", "deliveries", "erasures"] {
         let (from, to) = (from.replace('*', table), to.replace('*', table));

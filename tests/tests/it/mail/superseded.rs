@@ -49,7 +49,7 @@ async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery>
 }
 
 /// Lets the worker record that the old e-mail was deferred, retries the e-mail, and waits until it is settled. The
-/// Temporal CLI starts the retry immediately, which would otherwise wait until the first sender's claim expires.
+/// Temporal CLI starts the retry, which would otherwise not begin until the first sender's claim expires.
 async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);
     let id = DeliveryRef::new(old.id).workflow_id();

@@ -1,33 +1,43 @@
 //! Tests that an e-mail with invalid data in the database fails immediately instead of being retried for days.
 
-use diagflow_store::{DeliveryStatus, Role};
+use diagflow_store::{Delivery, DeliveryStatus, Role};
 use diagflow_tests::assertions::{delivery, wait_completed_once};
 use diagflow_tests::responses::{body, header, members};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Stack, StackOptions, Staff, eventually, temporal_cli};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, temporal_cli};
 use diagflow_workflows::{DeliveryRef, DeliveryWorkflow};
 use reqwest::Method;
 use serde_json::json;
 use temporalio_client::WorkflowFetchHistoryOptions;
 
-#[tokio::test]
-async fn an_email_whose_result_cannot_be_read_fails_without_retries() {
-    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
-    let staff = Staff::with_role(&stack, Role::Operator).await;
-    wait_completed_once(&stack, &accepted).await;
-    let original = delivery(&stack, &accepted).await.id;
-    stack.database.execute("UPDATE results SET body = '[]'").await;
-
+/// Damages the records of a completed submission with `damage`, resends its e-mail, and waits until the copy has failed.
+async fn failed_copy(
+    stack: &Stack,
+    staff: &Staff,
+    accepted: &AcceptedSubmission,
+    damage: &str,
+) -> Delivery {
+    wait_completed_once(stack, accepted).await;
+    let original = delivery(stack, accepted).await.id;
+    stack.database.execute(damage).await;
     let path =
         format!("/api/admin/submissions/{}/deliveries/{original}/resend", accepted.submission_id);
     let response = staff.post(&path, &json!({"reason": "the patient lost the e-mail"})).await;
     assert_eq!(response.status(), 202);
-
-    let copy = eventually("the copy to fail", || async {
-        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+    eventually("the copy to fail", || async {
+        let all = stack.store.deliveries(id_of(accepted)).await.expect("deliveries");
         all.into_iter().find(|one| one.copy == 1 && one.status == DeliveryStatus::Failed)
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn an_email_whose_result_cannot_be_read_fails_without_retries() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+
+    let copy = failed_copy(&stack, &staff, &accepted, "UPDATE results SET body = '[]'").await;
+
     assert_eq!(copy.error_code.as_deref(), Some("records_unreadable"));
     let id = DeliveryRef::new(copy.id).workflow_id();
     eventually("the workflow of the copy to be closed", || async {
@@ -46,20 +56,11 @@ async fn an_email_whose_result_cannot_be_read_fails_without_retries() {
 async fn an_email_to_an_address_from_an_earlier_version_fails_without_retries() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    wait_completed_once(&stack, &accepted).await;
-    let original = delivery(&stack, &accepted).await.id;
-    stack.database.execute("UPDATE submissions SET email = 'me@127.0.0.1'").await;
 
-    let path =
-        format!("/api/admin/submissions/{}/deliveries/{original}/resend", accepted.submission_id);
-    let response = staff.post(&path, &json!({"reason": "the patient lost the e-mail"})).await;
-    assert_eq!(response.status(), 202);
+    let copy =
+        failed_copy(&stack, &staff, &accepted, "UPDATE submissions SET email = 'me@127.0.0.1'")
+            .await;
 
-    let copy = eventually("the copy to fail", || async {
-        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
-        all.into_iter().find(|one| one.copy == 1 && one.status == DeliveryStatus::Failed)
-    })
-    .await;
     assert_eq!(copy.error_code.as_deref(), Some("email_address_invalid"));
     let list = body(staff.get("/api/admin/submissions").await).await;
     assert_eq!(members(&list, "email"), ["me@127.0.0.1"]);

@@ -201,8 +201,8 @@ async fn migrating_one_database_does_not_block_another() {
     other.remove().await;
 }
 
-/// Returns the columns and primary keys in `store/src/db/schema.rs`, in the formats `table column Type` and `table key
-/// column, …`.
+/// Returns the columns and primary keys in `store/src/db/schema.rs`, in the formats `table column Type` and
+/// `table key column, …`.
 fn diesel_columns() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");

@@ -1,4 +1,4 @@
-//! Tests that database server errors are recognised by their number.
+//! Tests of database server errors and of server limits that are too small.
 
 use super::{LARGE_LIMITS, Records, new_submission};
 use diagflow_store::{
@@ -27,7 +27,7 @@ async fn data_that_a_column_cannot_store_is_rejected_permanently() {
 async fn a_transaction_is_retried_after_a_deadlock() {
     let records = Records::new().await;
     let run = records.submission().await;
-    // MySQL rolls back the transaction with fewer changes, which is the store's.
+    // The server aborts the transaction with fewer changes, which is the store's.
     let mut other = records.database.connect().await;
     let heavy = "CREATE TABLE ballast (n INT); START TRANSACTION; \
          INSERT INTO ballast SELECT seq FROM seq_1_to_2000; \

@@ -27,7 +27,7 @@ async fn concurrent_requests_get_no_more_slots_than_exist() {
 
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.running, now.last_hour, now.waiting), (SLOTS, SLOTS, 15));
-    // The patient is notified only once that the run is waiting, however often it is deferred.
+    // However often a run is deferred, the patient gets only one event about it.
     let mut notifications = 0;
     for run in runs {
         let steps = steps(&records, run).await;
