@@ -4,7 +4,7 @@
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::connection::Connection;
-use crate::db::error::StoreResult;
+use crate::db::error::{StoreError, StoreResult};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::temporal_cluster;
 use diesel::prelude::*;
@@ -47,7 +47,9 @@ impl Store {
                 ))
                 .execute(connection)
                 .await?;
-            Ok(recorded(connection).await?.unwrap_or_else(|| cluster.clone()))
+            recorded(connection)
+                .await?
+                .ok_or_else(|| StoreError::Corrupt("no Temporal cluster is recorded".to_owned()))
         })
     }
 
