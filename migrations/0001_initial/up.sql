@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS submissions (
     stuck_cause VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
     -- Set when staff revoke the patient's access token.
     token_revoked_at DATETIME(6) NULL,
+    -- Language tag of the e-mails to the patient.
+    language VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT 'en',
     PRIMARY KEY (id),
     KEY listed_by_time (created_at, id, deleted_at),
     KEY listed_by_status (status, created_at, id, deleted_at),
@@ -45,6 +47,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     KEY listed_by_stuck (stuck_since),
     KEY submissions_of_recipient (recipient, status, created_at),
     KEY submissions_to_erase (erased_at, finished_at, id),
+    KEY submissions_by_end (status, finished_at, error_code, run_number, created_at),
     FULLTEXT KEY submissions_full_text (comments)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
@@ -167,7 +170,8 @@ CREATE TABLE IF NOT EXISTS events (
 
 -- `sending_until` is the time after which the sender is presumed dead. `claim` is a random id for each claim because
 -- two attempts could compute the same attempt number. `copy` is 0 for the original e-mail, and 1, 2 … for copies resent
--- by staff. `start_after` is set while the delivery is waiting for its standalone workflow to be started.
+-- by staff. `start_after` is set while the delivery is waiting for its standalone workflow to be started. `run_number`
+-- is 0 if the e-mail reports on no run. `link_used_at` is set once the link in the e-mail has been used or disabled.
 CREATE TABLE IF NOT EXISTS deliveries (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -183,6 +187,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     copy INT NOT NULL DEFAULT 0,
     start_after DATETIME(6) NULL,
     claim CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    link_used_at DATETIME(6) NULL,
     PRIMARY KEY (id),
     UNIQUE KEY deliveries_of_run (submission_id, run_number, kind, copy),
     KEY deliveries_to_start (start_after),
@@ -265,6 +270,16 @@ CREATE TABLE IF NOT EXISTS loopai_breaker (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 INSERT IGNORE INTO loopai_breaker (id) VALUES (1);
+
+-- A target is paused while it has a row.
+CREATE TABLE IF NOT EXISTS pauses (
+    target VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    reason VARCHAR(500) NOT NULL,
+    paused_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    paused_by_name VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    paused_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (target)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- Users are never deleted because the audit log refers to them. `email` is stored in lower case.
 CREATE TABLE IF NOT EXISTS users (

@@ -46,6 +46,12 @@ pub enum FailureCode {
     LoopaiHourlyLimit,
     #[strum(props(retryable = true))]
     LoopaiCircuitOpen,
+    /// Staff have paused requests to LoopAI.
+    #[strum(props(retryable = true))]
+    LoopaiPaused,
+    /// Staff have paused e-mails.
+    #[strum(props(retryable = true))]
+    EmailsPaused,
     /// The worker has reached its concurrent request limit.
     #[strum(props(retryable = true))]
     WorkerBusy,

@@ -6,20 +6,20 @@ use secrecy::SecretString;
 #[derive(Debug, Clone)]
 pub struct Keyring {
     current: SecretString,
-    previous: Vec<SecretString>,
+    others: Vec<SecretString>,
 }
 
 impl Keyring {
-    pub fn new(current: SecretString, previous: Vec<SecretString>) -> Self {
-        Self { current, previous }
+    pub fn new(current: SecretString, others: Vec<SecretString>) -> Self {
+        Self { current, others }
     }
 
     pub fn current(&self) -> &SecretString {
         &self.current
     }
 
-    pub fn previous(&self) -> &[SecretString] {
-        &self.previous
+    pub fn others(&self) -> &[SecretString] {
+        &self.others
     }
 }
 

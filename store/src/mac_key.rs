@@ -6,11 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use std::fmt;
 
-/// Creates tags with the current key, and accepts tags created with the current key or a previous one.
+/// Creates tags with the current key, and accepts tags created with any key of the keyring.
 #[derive(Clone)]
 pub struct MacKey {
     current: Hmac<Sha256>,
-    previous: Vec<Hmac<Sha256>>,
+    others: Vec<Hmac<Sha256>>,
 }
 
 impl MacKey {
@@ -22,12 +22,12 @@ impl MacKey {
         };
         MacKey {
             current: derive(secrets.current()),
-            previous: secrets.previous().iter().map(derive).collect(),
+            others: secrets.others().iter().map(derive).collect(),
         }
     }
 
     pub fn raw(secret: &str) -> MacKey {
-        MacKey { current: with_key(secret.as_bytes()), previous: Vec::new() }
+        MacKey { current: with_key(secret.as_bytes()), others: Vec::new() }
     }
 
     /// If a message has several parts, the caller must encode them unambiguously.
@@ -37,7 +37,7 @@ impl MacKey {
 
     pub fn verify(&self, message: impl AsRef<[u8]>, tag: &[u8]) -> bool {
         let message = message.as_ref();
-        let mut keys = std::iter::once(&self.current).chain(&self.previous);
+        let mut keys = std::iter::once(&self.current).chain(&self.others);
         keys.any(|key| key.clone().chain_update(message).verify_slice(tag).is_ok())
     }
 }
@@ -81,10 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn tags_from_a_previous_key_are_valid_but_new_tags_use_the_current_key() {
-        let rotated = |previous: &[&str]| {
-            let previous = previous.iter().map(|secret| (*secret).into()).collect();
-            MacKey::derive(&Keyring::new("new".into(), previous), "a purpose")
+    fn tags_from_another_key_are_valid_but_new_tags_use_the_current_key() {
+        let rotated = |others: &[&str]| {
+            let others = others.iter().map(|secret| (*secret).into()).collect();
+            MacKey::derive(&Keyring::new("new".into(), others), "a purpose")
         };
         let (old, new) = (derive("old", "a purpose"), derive("new", "a purpose"));
 

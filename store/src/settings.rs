@@ -56,10 +56,10 @@ pub fn secret_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keyring
         #[serde(rename = "SECRET_KEY")]
         current: SecretString,
         #[serde(rename = "PREVIOUS_SECRET_KEYS", deserialize_with = "list", default)]
-        previous: Vec<SecretString>,
+        others: Vec<SecretString>,
     }
-    let Variables { current, previous } = Variables::deserialize(deserializer)?;
-    Ok(Keyring::new(current, previous))
+    let Variables { current, others } = Variables::deserialize(deserializer)?;
+    Ok(Keyring::new(current, others))
 }
 
 pub fn audit_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keyring, D::Error> {
@@ -68,10 +68,10 @@ pub fn audit_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keyring,
         #[serde(rename = "AUDIT_KEY")]
         current: SecretString,
         #[serde(rename = "PREVIOUS_AUDIT_KEYS", deserialize_with = "list", default)]
-        previous: Vec<SecretString>,
+        others: Vec<SecretString>,
     }
-    let Variables { current, previous } = Variables::deserialize(deserializer)?;
-    Ok(Keyring::new(current, previous))
+    let Variables { current, others } = Variables::deserialize(deserializer)?;
+    Ok(Keyring::new(current, others))
 }
 
 pub fn http_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {

@@ -16,6 +16,7 @@ use crate::db::utc_time::UtcTime;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use std::collections::HashMap;
 
 /// Fields that are `None` match every account.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +119,19 @@ impl Store {
         let found =
             users::table.find(id).select(User::as_select()).first(&mut connection).await.optional();
         Ok(found?)
+    }
+
+    /// Returns the names of accounts. Unknown accounts are omitted.
+    pub async fn user_names(&self, ids: &[UserId]) -> StoreResult<HashMap<UserId, String>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names: Vec<(UserId, String)> = users::table
+            .filter(users::id.eq_any(ids))
+            .select((users::id, users::name))
+            .load(&mut self.connection().await?)
+            .await?;
+        Ok(names.into_iter().collect())
     }
 
     pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 /// Length of a key id, in hexadecimal digits.
 const KEY_ID_LENGTH: usize = 16;
 
-/// The key that seals audit entries, and the previous keys, which only verify entries. Without the key, someone with
+/// The key that seals audit entries, and other keys, which only verify entries. Without the key, someone with
 /// write access to the database cannot forge an entry.
 #[derive(Debug, Clone)]
 pub struct AuditKey {
     current: Arc<SealingKey>,
-    previous: Arc<[SealingKey]>,
+    others: Arc<[SealingKey]>,
 }
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl AuditKey {
     pub fn new(secrets: &Keyring) -> AuditKey {
         AuditKey {
             current: Arc::new(SealingKey::new(secrets.current())),
-            previous: secrets.previous().iter().map(SealingKey::new).collect(),
+            others: secrets.others().iter().map(SealingKey::new).collect(),
         }
     }
 
@@ -42,7 +42,7 @@ impl AuditKey {
 
     /// Returns whether an entry's seal matches its content, or `None` if the key that sealed the entry is unknown.
     pub(crate) fn verifies(&self, entry: &AuditEntry) -> Option<bool> {
-        let mut keys = std::iter::once(&*self.current).chain(&*self.previous);
+        let mut keys = std::iter::once(&*self.current).chain(&*self.others);
         let key = keys.find(|key| key.id == entry.key_id)?;
         Some(key.seal(entry) == entry.hash)
     }

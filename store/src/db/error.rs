@@ -62,7 +62,6 @@ impl StoreError {
         }
     }
 
-    /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         self.failure_code().is_retryable()
     }

@@ -7,7 +7,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
-/// InnoDB accepts values of up to a tenth of the redo log's size.
+/// InnoDB accepts values of up to a tenth of the redo log's total size.
 const REDO_LOG_SHARE: u64 = 10;
 
 /// A server variable whose value is too small.
@@ -31,8 +31,8 @@ impl Store {
     pub async fn too_small_limits(&self, bytes: usize) -> StoreResult<Vec<TooSmallLimit>> {
         let mut connection = self.connection().await?;
         let variables: Vec<Variable> = diesel::sql_query(
-            "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-             ('max_allowed_packet', 'innodb_redo_log_capacity', 'innodb_log_file_size')",
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_allowed_packet', \
+             'innodb_redo_log_capacity', 'innodb_log_file_size', 'innodb_log_files_in_group')",
         )
         .load(&mut connection)
         .await?;
@@ -42,10 +42,19 @@ impl Store {
 
 fn too_small(variables: &[Variable], bytes: u64) -> Vec<TooSmallLimit> {
     let find = |name| variables.iter().find(|variable| variable.name == name);
-    // MySQL 8.0.30 replaced `innodb_log_file_size` with `innodb_redo_log_capacity`, but still returns both.
-    let redo_log = find("innodb_redo_log_capacity").or_else(|| find("innodb_log_file_size"));
-    let packet = find("max_allowed_packet");
-    let required = [(packet, bytes + STATEMENT_OVERHEAD), (redo_log, bytes * REDO_LOG_SHARE)];
+    let redo_log = bytes * REDO_LOG_SHARE;
+    // MySQL 8.0.30 replaced `innodb_log_file_size` with `innodb_redo_log_capacity`, but still returns both. Older
+    // versions, and MariaDB before 10.6, may spread the redo log over several files of the same size.
+    let redo_log = match find("innodb_redo_log_capacity") {
+        Some(capacity) => (Some(capacity), redo_log),
+        None => {
+            let files =
+                find("innodb_log_files_in_group").and_then(|files| files.value.parse().ok());
+            let files: u64 = files.unwrap_or(1).max(1);
+            (find("innodb_log_file_size"), redo_log.div_ceil(files))
+        }
+    };
+    let required = [(find("max_allowed_packet"), bytes + STATEMENT_OVERHEAD), redo_log];
     let mut found = Vec::new();
     for (variable, required) in required {
         let Some(Variable { name, value }) = variable else { continue };
@@ -64,12 +73,15 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    fn names(variables: &[(&str, u64)], bytes: u64) -> Vec<String> {
-        let variables: Vec<_> = variables
-            .iter()
+    fn variables(given: &[(&str, u64)]) -> Vec<Variable> {
+        let given = given.iter();
+        given
             .map(|(name, value)| Variable { name: (*name).to_owned(), value: value.to_string() })
-            .collect();
-        too_small(&variables, bytes).into_iter().map(|limit| limit.variable).collect()
+            .collect()
+    }
+
+    fn names(given: &[(&str, u64)], bytes: u64) -> Vec<String> {
+        too_small(&variables(given), bytes).into_iter().map(|limit| limit.variable).collect()
     }
 
     #[test]
@@ -85,6 +97,22 @@ mod tests {
         assert_eq!(names(&mysql(49 * MIB), 5 * MIB), ["innodb_redo_log_capacity"]);
         let mariadb = [("max_allowed_packet", 16 * MIB), ("innodb_log_file_size", 48 * MIB)];
         assert_eq!(names(&mariadb, 5 * MIB), ["innodb_log_file_size"]);
+    }
+
+    #[test]
+    fn the_redo_log_may_consist_of_several_files() {
+        let group = |size, files| {
+            [
+                ("max_allowed_packet", 64 * MIB),
+                ("innodb_log_file_size", size),
+                ("innodb_log_files_in_group", files),
+            ]
+        };
+        assert_eq!(names(&group(25 * MIB, 2), 5 * MIB), [""; 0]);
+        assert_eq!(names(&group(24 * MIB, 2), 5 * MIB), ["innodb_log_file_size"]);
+        assert_eq!(names(&group(17 * MIB, 3), 5 * MIB), [""; 0]);
+        let large = too_small(&variables(&group(16 * MIB, 3)), 5 * MIB).remove(0);
+        assert_eq!((large.value, large.required), (16 * MIB, (50 * MIB).div_ceil(3)));
     }
 
     #[test]

@@ -58,7 +58,8 @@ struct WaitQueue {
     stalled_after: Duration,
 }
 
-pub(crate) const MAX_DEADLOCK_RETRIES: u32 = 5;
+/// Maximum number of attempts at a transaction that is aborted because of a deadlock.
+pub(crate) const MAX_ATTEMPTS: u32 = 5;
 
 /// Maximum lifetime of a connection. If the database address starts to point to another server, such as one with free
 /// capacity or a new primary while the old one still accepts writes, all connections move there within this time.
@@ -67,6 +68,13 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 impl Store {
     /// Connections are opened on first use, so the database need not be available yet.
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
+        Self::connect_with_lifetime(settings, CONNECTION_LIFETIME).await
+    }
+
+    async fn connect_with_lifetime(
+        settings: &PoolSettings,
+        lifetime: Duration,
+    ) -> StoreResult<Store> {
         let manager = ConnectionManager {
             url: settings.url.clone(),
             response_timeout: settings.statement_timeout,
@@ -74,7 +82,7 @@ impl Store {
         let pool = Pool::builder()
             .max_size(settings.size)
             .connection_timeout(settings.pool_timeout)
-            .max_lifetime(CONNECTION_LIFETIME)
+            .max_lifetime(lifetime)
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -147,9 +155,7 @@ macro_rules! transaction {
             )
             .await;
             match outcome {
-                Err(error)
-                    if error.is_deadlock() && attempt < $crate::db::pool::MAX_DEADLOCK_RETRIES =>
-                {
+                Err(error) if error.is_deadlock() && attempt < $crate::db::pool::MAX_ATTEMPTS => {
                     tracing::debug!(attempt, "retrying a transaction after a deadlock");
                     attempt += 1;
                 }
@@ -164,8 +170,11 @@ pub(crate) use transaction;
 mod tests {
     use super::*;
     use crate::db::connection::{Connection, without_socket};
+    use crate::db::server_error;
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
+    use diesel_async::SimpleAsyncConnection;
+    use uuid::Uuid;
 
     #[derive(QueryableByName)]
     struct Variable {
@@ -179,17 +188,20 @@ mod tests {
         variable.ok().map(|variable| variable.value)
     }
 
-    #[tokio::test]
-    async fn a_pooled_connection_uses_utc_and_read_committed() {
+    fn settings() -> PoolSettings {
         let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
             .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests with `cargo xtask test`");
-        let settings = PoolSettings {
+        PoolSettings {
             url,
             size: 1,
             pool_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
-        };
-        let store = Store::connect(&settings).await.expect("a pool");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pooled_connection_uses_utc_and_read_committed() {
+        let store = Store::connect(&settings()).await.expect("a pool");
         let mut connection = store.connection().await.expect("a connection");
 
         assert_eq!(session_variable(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
@@ -200,6 +212,52 @@ mod tests {
         };
         assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
         assert_eq!(session_variable(&mut connection, "wait_timeout").await.as_deref(), Some("120"));
+    }
+
+    async fn connection_id(store: &Store) -> Option<String> {
+        let mut connection = store.connection().await.expect("a connection");
+        let query = diesel::sql_query("SELECT CAST(CONNECTION_ID() AS CHAR) AS value");
+        let id: Result<Variable, _> = query.get_result(&mut connection).await;
+        id.ok().map(|id| id.value)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_replaced_at_the_end_of_its_lifetime() {
+        let reused = Store::connect(&settings()).await.expect("a pool");
+        let lifetime = Duration::from_millis(200);
+        let replaced = Store::connect_with_lifetime(&settings(), lifetime).await.expect("a pool");
+        let (first, short_lived) = (connection_id(&reused).await, connection_id(&replaced).await);
+        assert!(first.is_some() && short_lived.is_some());
+        let started = Instant::now();
+
+        while connection_id(&replaced).await == short_lived {
+            assert!(started.elapsed() < Duration::from_secs(60), "the connection was not replaced");
+        }
+
+        assert_eq!(connection_id(&reused).await, first);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_rejects_writes_is_replaced() {
+        let store = Store::connect(&settings()).await.expect("a pool");
+        let first = connection_id(&store).await;
+        let database = format!("test_{}", Uuid::new_v4().simple());
+        let mut connection = store.connection().await.expect("a connection");
+        let read_only = format!(
+            "CREATE DATABASE {database}; CREATE TABLE {database}.numbers (n INT); \
+             SET SESSION TRANSACTION READ ONLY"
+        );
+        connection.batch_execute(&read_only).await.expect("a read-only session");
+
+        let write = diesel::sql_query(format!("INSERT INTO {database}.numbers VALUES (1)"));
+        let error = write.execute(&mut connection).await.expect_err("a rejected write");
+        drop(connection);
+
+        assert_ne!(connection_id(&store).await, first);
+        assert_eq!(server_error::number(&error), Some(1792), "{error}");
+        let mut connection = store.connection().await.expect("a connection");
+        let remove = format!("DROP DATABASE {database}");
+        connection.batch_execute(&remove).await.expect("a removed database");
     }
 
     #[test]

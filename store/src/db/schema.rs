@@ -26,6 +26,7 @@ diesel::table! {
         stuck_since -> Nullable<Datetime>,
         stuck_cause -> Nullable<Text>,
         token_revoked_at -> Nullable<Datetime>,
+        language -> Text,
     }
 }
 
@@ -106,6 +107,7 @@ diesel::table! {
         copy -> Integer,
         start_after -> Nullable<Datetime>,
         claim -> Text,
+        link_used_at -> Nullable<Datetime>,
     }
 }
 
@@ -258,6 +260,16 @@ diesel::table! {
         probe_until -> Nullable<Datetime>,
         ramp_step -> Nullable<Integer>,
         next_request_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    pauses (target) {
+        target -> Text,
+        reason -> Text,
+        paused_by -> Nullable<Text>,
+        paused_by_name -> Text,
+        paused_at -> Datetime,
     }
 }
 

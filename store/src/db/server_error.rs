@@ -13,7 +13,6 @@ pub(crate) enum ErrorClass {
     Transient,
     /// The server aborted the statement in favour of another transaction.
     Deadlock,
-    /// The server accepts no writes.
     ReadOnly,
     /// The data is too large, so no attempt can succeed.
     TooLarge,

@@ -46,6 +46,12 @@ impl From<DateTime<Utc>> for UtcTime {
     }
 }
 
+impl From<UtcTime> for DateTime<Utc> {
+    fn from(time: UtcTime) -> Self {
+        time.0.and_utc()
+    }
+}
+
 impl Add<Duration> for UtcTime {
     type Output = Self;
     fn add(self, delay: Duration) -> Self {

@@ -10,7 +10,7 @@ use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, submissions};
 use crate::db::sql_text::{MAX_ERROR_DETAIL, truncated};
 use crate::db::utc_time::UtcTime;
-use crate::deliveries::model::{Delivery, DeliveryStatus};
+use crate::deliveries::model::{Delivery, DeliveryKind, DeliveryStatus};
 use crate::deliveries::plan::{cancel_for_deleted, supersede, supersede_by_copy};
 use crate::submissions::events;
 use crate::submissions::row::{is_deleted, lock};
@@ -39,6 +39,7 @@ macro_rules! current_row {
 pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
+    kind: DeliveryKind,
     /// Either *planned*, or *sending* if this attempt has claimed the delivery.
     status: DeliveryStatus,
     number: i32,
@@ -127,6 +128,7 @@ impl Store {
             let attempt = DeliveryAttempt {
                 delivery: id,
                 submission: delivery.submission_id,
+                kind: delivery.kind,
                 status: delivery.status,
                 number: delivery.attempts,
                 claim,
@@ -210,7 +212,7 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Records the outcome of a delivery and appends its event. Returns `false` and changes nothing if the delivery
+    /// Records the outcome of a delivery and appends its event, if it has one. Returns `false` and changes nothing if the delivery
     /// does not belong to this attempt.
     pub async fn settle_delivery(
         &self,
@@ -262,7 +264,8 @@ impl Store {
                 ))
                 .execute(connection)
                 .await?;
-            if settled == 1 {
+            // The events of a submission report its outcome.
+            if settled == 1 && attempt.kind != DeliveryKind::Link {
                 events::append(connection, attempt.submission, submission_status, &[step]).await?;
             }
             Ok(settled == 1)
@@ -293,7 +296,8 @@ impl DeliveryAttempt {
 enum Stale {
     Deleted,
     Superseded,
-    /// Staff corrected the address while the message text was being sent, and a copy was planned for the new address.
+    /// Staff corrected the address while the message text was being sent, and a copy was planned for the new address, or
+    /// the patient requested another link.
     Copied,
 }
 
@@ -304,23 +308,7 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
     if is_deleted(connection, submission).await? {
         return Ok(Some(Stale::Deleted));
     }
-    let submission_status: Option<Status> = submissions::table
-        .find(submission)
-        .select(submissions::status)
-        .first(connection)
-        .await
-        .optional()?;
-    if submission_status.is_some_and(|status| !status.is_final()) {
-        return Ok(Some(Stale::Superseded));
-    }
-    let newer: i64 = deliveries::table
-        .filter(deliveries::submission_id.eq(submission))
-        .filter(deliveries::run_number.gt(delivery.run_number))
-        .filter(deliveries::copy.eq(0))
-        .count()
-        .get_result(connection)
-        .await?;
-    if newer > 0 {
+    if delivery.kind != DeliveryKind::Link && is_superseded(connection, delivery).await? {
         return Ok(Some(Stale::Superseded));
     }
     let copies: i64 = deliveries::table
@@ -332,6 +320,28 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
         .get_result(connection)
         .await?;
     Ok((copies > 0).then_some(Stale::Copied))
+}
+
+/// Whether the submission has been retried since the e-mail was planned.
+async fn is_superseded(connection: &mut Connection, delivery: &Delivery) -> StoreResult<bool> {
+    let submission = delivery.submission_id;
+    let submission_status: Option<Status> = submissions::table
+        .find(submission)
+        .select(submissions::status)
+        .first(connection)
+        .await
+        .optional()?;
+    if submission_status.is_some_and(|status| !status.is_final()) {
+        return Ok(true);
+    }
+    let newer: i64 = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .filter(deliveries::run_number.gt(delivery.run_number))
+        .filter(deliveries::copy.eq(0))
+        .count()
+        .get_result(connection)
+        .await?;
+    Ok(newer > 0)
 }
 
 /// Prevents attempts that have not claimed the e-mail yet from sending it, because they may have read the address

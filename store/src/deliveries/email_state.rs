@@ -4,7 +4,7 @@ use crate::db::clock::before;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::Store;
-use crate::db::schema::deliveries;
+use crate::db::schema::{deliveries, submissions};
 use crate::deliveries::model::DeliveryStatus;
 use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
@@ -107,10 +107,13 @@ impl Store {
         Ok(latest.into_iter().map(|(submission, (_, state))| (submission, state)).collect())
     }
 
+    /// Counts the submissions that staff find by [`EmailState::Overdue`].
+    ///
+    /// Plan: range of `deliveries_by_status`, and lookup of each overdue e-mail's submission by primary key.
     pub async fn count_overdue_emails(&self) -> StoreResult<i64> {
-        let count = deliveries::table
-            .filter(deliveries::status.eq(DeliveryStatus::Planned))
-            .filter(deliveries::created_at.le(before(OVERDUE)))
+        let count = submissions::table
+            .filter(submissions::deleted_at.is_null())
+            .filter(latest_email_is(&[EmailState::Overdue]))
             .count()
             .get_result(&mut self.connection().await?)
             .await?;

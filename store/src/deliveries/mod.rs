@@ -3,6 +3,7 @@
 //! resent automatically.
 
 pub(crate) mod attempts;
+pub(crate) mod email_link;
 pub(crate) mod email_state;
 pub(crate) mod maybe_notified;
 pub(crate) mod model;

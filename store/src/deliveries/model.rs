@@ -23,8 +23,13 @@ pub enum DeliveryKind {
     Failed,
     TimedOut,
     Cancelled,
+    /// A new link to the submission's page, which the patient has requested.
+    Link,
 }
 stored_as_text!(DeliveryKind);
+
+/// The `run_number` of e-mails that report on no run.
+pub(crate) const NO_RUN: i32 = 0;
 
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
@@ -55,6 +60,7 @@ impl DeliveryStatus {
 pub struct Delivery {
     pub id: DeliveryId,
     pub submission_id: SubmissionId,
+    /// 0 if the e-mail reports on no run.
     pub run_number: i32,
     pub kind: DeliveryKind,
     pub status: DeliveryStatus,

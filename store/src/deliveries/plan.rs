@@ -4,13 +4,14 @@ use crate::codes::FailureCode;
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
-use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
+use crate::db::ids::{DeliveryId, FIRST_RUN, RunKey, SubmissionId};
 use crate::db::schema::deliveries;
 use crate::db::utc_time::UtcTime;
 use crate::deliveries::maybe_notified;
-use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
+use crate::deliveries::model::{DeliveryKind, DeliveryStatus, NO_RUN};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use std::ops::Range;
 
 macro_rules! cancelled {
     ($code:expr) => {
@@ -47,7 +48,7 @@ pub(crate) async fn plan(
 }
 
 pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
-    cancel(connection, run, FailureCode::Superseded).await
+    cancel(connection, run.submission, FIRST_RUN..run.number, FailureCode::Superseded).await
 }
 
 /// Cancels the planned e-mails of a deleted submission. The caller must hold the submission's lock.
@@ -55,8 +56,7 @@ pub(crate) async fn cancel_for_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
-    cancel(connection, RunKey { submission, number: i32::MAX }, FailureCode::SubmissionDeleted)
-        .await
+    cancel(connection, submission, NO_RUN..i32::MAX, FailureCode::SubmissionDeleted).await
 }
 
 /// Cancels a planned e-mail that has a newer copy. The caller must hold the submission's lock.
@@ -72,12 +72,18 @@ pub(crate) async fn supersede_by_copy(
     Ok(())
 }
 
-/// Settles the planned e-mails of all runs before `end` as *failed*.
-async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
+/// Settles the planned e-mails of some runs as *failed*.
+async fn cancel(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    runs: Range<i32>,
+    code: FailureCode,
+) -> StoreResult<()> {
     diesel::update(
         deliveries::table
-            .filter(deliveries::submission_id.eq(end.submission))
-            .filter(deliveries::run_number.lt(end.number))
+            .filter(deliveries::submission_id.eq(submission))
+            .filter(deliveries::run_number.ge(runs.start))
+            .filter(deliveries::run_number.lt(runs.end))
             .filter(deliveries::status.eq(DeliveryStatus::Planned)),
     )
     .set(cancelled!(code))

@@ -3,14 +3,13 @@
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
 use crate::audit::seal::AuditKey;
-use crate::codes::FailureCode;
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::failpoint::Failpoint;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::{erasures, runs, submissions};
+use crate::db::schema::erasures;
 use crate::db::utc_time::UtcTime;
 use crate::erasure::log::ErasureLog;
 use crate::erasure::receipt::{ErasedBy, ErasureContent, ErasureReceipt, ReceiptKey};
@@ -18,8 +17,10 @@ use crate::erasure::receipt_writer::ReceiptWriter;
 use crate::erasure::remove::{remove_data, stop_emails};
 use crate::erasure::retention::{RetentionPeriod, is_expired};
 use crate::files::blobs::BlobStore;
-use crate::runs::transitions::{self, EndStatus, RunEnd};
+use crate::runs::cancellation;
+use crate::runs::transitions::{self, RunEnd};
 use crate::submissions::counters;
+use crate::submissions::deletion;
 use crate::submissions::events;
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
@@ -195,7 +196,6 @@ impl Eraser {
             if let Some(left) = stop_emails(connection, submission).await? {
                 return Ok(Recorded::EmailInProgress { left });
             }
-            let status = cancel_open_run(connection, RunKey { submission, number }, status).await?;
             let content = ErasureContent {
                 submission_id: submission,
                 erased_at: database_time(connection).await?.to_string(),
@@ -203,12 +203,15 @@ impl Eraser {
                 reason: reason.to_owned(),
                 removed: remove_data(connection, submission).await?,
             };
-            hide(connection, submission, status).await?;
             let receipt = match original {
                 Some(original) => original.clone(),
                 None => writer.write(content).await?,
             };
             let receipt = Box::new(receipt);
+            // Writing to the log can take seconds, so rows that other submissions' transactions need as well, such as
+            // the counters, are locked only afterwards.
+            let status = cancel_open_run(connection, RunKey { submission, number }, status).await?;
+            hide(connection, submission, status).await?;
             insert_receipt(connection, &receipt).await?;
             log::append(connection, &audit_entry(&entry, &receipt)).await?;
             Failpoint::BeforeErasureCommit.pass().await;
@@ -231,21 +234,9 @@ async fn cancel_open_run(
     if status.is_final() {
         return Ok(status);
     }
-    let started =
-        runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_not_null());
-    diesel::update(started)
-        .set((
-            runs::cancel_requested_at.eq(now().nullable()),
-            runs::cancel_after.eq(now().nullable()),
-        ))
-        .execute(connection)
-        .await?;
-    let end = RunEnd {
-        status: EndStatus::Cancelled,
-        code: FailureCode::Cancelled.to_string(),
-        detail: String::new(),
-    };
-    let cancelled = EndStatus::Cancelled.final_status();
+    cancellation::request(connection, run).await?;
+    let end = RunEnd::cancelled();
+    let cancelled = end.status.final_status();
     let changed =
         transitions::change_status(connection, run, status, cancelled, Some(&end)).await?;
     counters::expect_one_row(usize::from(changed), run.submission, status, cancelled)?;
@@ -259,11 +250,7 @@ async fn hide(
     status: Status,
 ) -> StoreResult<()> {
     if !is_deleted(connection, submission).await? {
-        diesel::update(submissions::table.find(submission))
-            .set(submissions::deleted_at.eq(now().nullable()))
-            .execute(connection)
-            .await?;
-        counters::count_deleted(connection, submission, status, true).await?;
+        deletion::set_deleted(connection, submission, status, true).await?;
     }
     events::append(connection, submission, status, &[Step::Erased]).await
 }

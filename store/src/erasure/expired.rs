@@ -3,21 +3,44 @@
 use crate::audit::entry::{Action, Actor, ActorKind, ObjectKind, SUCCESS};
 use crate::audit::log::NewAuditEntry;
 use crate::erasure::eraser::{EraseError, EraseOutcome, EraseRequest, Eraser};
-use crate::erasure::retention::RetentionPeriod;
+use crate::erasure::retention::{ExpiredSubmission, RetentionPeriod};
 use serde_json::Map;
 
 impl Eraser {
-    /// Erases up to `limit` expired submissions, oldest first, and returns the number erased. If an erasure fails,
-    /// continues with the rest and then returns the first error.
+    /// Erases all expired submissions, oldest first, in batches of up to `batch`, and returns the number erased. After
+    /// each batch, calls `report` with the number erased in that batch. If an erasure fails, continues with the rest and
+    /// then returns the first error.
     pub async fn erase_expired(
         &self,
         period: RetentionPeriod,
-        limit: i64,
+        batch: i64,
         entry: &NewAuditEntry,
+        mut report: impl FnMut(usize),
     ) -> Result<usize, EraseError> {
+        let (mut total, mut first_error, mut last) = (0, None, None);
+        loop {
+            let expired = self.store.expired_submissions(period, last, batch).await?;
+            if expired.is_empty() {
+                return first_error.map_or(Ok(total), Err);
+            }
+            last = expired.last().copied();
+            let (erased, error) = self.erase_batch(&expired, period, entry).await?;
+            total += erased;
+            first_error = first_error.or(error);
+            report(erased);
+        }
+    }
+
+    /// Returns the number of submissions erased, and the first error that concerns only one of them.
+    async fn erase_batch(
+        &self,
+        batch: &[ExpiredSubmission],
+        period: RetentionPeriod,
+        entry: &NewAuditEntry,
+    ) -> Result<(usize, Option<EraseError>), EraseError> {
         let reason = format!("stored for longer than {} days", period.days());
         let (mut erased, mut first_error) = (0, None);
-        for expired in self.store.expired_submissions(period, limit).await? {
+        for expired in batch {
             let request = EraseRequest {
                 submission: expired.id,
                 reason: &reason,
@@ -35,7 +58,7 @@ impl Eraser {
                 }
             }
         }
-        first_error.map_or(Ok(erased), Err)
+        Ok((erased, first_error))
     }
 
     /// Returns the audit entry for the background task that erases expired submissions.

@@ -40,6 +40,7 @@ impl ErasureLog {
     /// Waits until no other erasure of this process uses the log. Call this before using a database connection, so that
     /// a log that does not respond holds only one connection.
     pub(super) async fn turn(&self) -> io::Result<LogTurn> {
+        tracing::debug!("waiting for a turn to write the erasure log");
         let permit = timeout(self.time_limit, self.turns.clone().acquire_owned()).await?;
         let permit = Arc::new(permit.map_err(io::Error::other)?);
         Ok(LogTurn { log: self.clone(), permit })

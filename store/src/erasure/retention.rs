@@ -7,6 +7,7 @@ use crate::db::ids::SubmissionId;
 use crate::db::pool::Store;
 use crate::db::schema::{deliveries, submissions};
 use crate::db::utc_time::UtcTime;
+use crate::deliveries::model::DeliveryKind;
 use crate::settings::within;
 use crate::submissions::status::Status;
 use diesel::dsl::{exists, not};
@@ -30,7 +31,7 @@ pub struct ErasureSettings {
     pub retention: Option<RetentionPeriod>,
 }
 
-/// How long a submission is stored after it has ended and its last e-mail has been settled.
+/// How long a submission is stored after it has ended and the last e-mail about it has been settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionPeriod {
     days: NonZeroU32,
@@ -57,11 +58,14 @@ impl<'de> Deserialize<'de> for RetentionPeriod {
 }
 
 /// Whether a submission ended, and its last e-mail was settled, at least one retention period ago. A result that could
-/// not be sent yet must not be erased.
+/// not be sent yet must not be erased. E-mails with a new link do not count, because whoever has an old link could
+/// request them again and again.
 macro_rules! ended_before {
     ($period:expr) => {{
-        let later_email =
-            deliveries::table.filter(deliveries::submission_id.eq(submissions::id)).filter(
+        let later_email = deliveries::table
+            .filter(deliveries::submission_id.eq(submissions::id))
+            .filter(deliveries::kind.ne(DeliveryKind::Link))
+            .filter(
                 deliveries::settled_at
                     .is_null()
                     .or(deliveries::settled_at.gt(before($period.duration()).nullable())),
@@ -77,22 +81,32 @@ macro_rules! ended_before {
 pub struct ExpiredSubmission {
     pub id: SubmissionId,
     pub status: Status,
-    pub finished_at: Option<UtcTime>,
+    pub finished_at: UtcTime,
 }
 
 impl Store {
     /// Returns up to `limit` submissions whose retention period has ended and that have not been erased, oldest first.
+    /// `after` is the last submission of the previous call.
     pub async fn expired_submissions(
         &self,
         period: RetentionPeriod,
+        after: Option<ExpiredSubmission>,
         limit: i64,
     ) -> StoreResult<Vec<ExpiredSubmission>> {
+        let (at, id) =
+            after.map_or_else(Default::default, |after| (after.finished_at, after.id.to_string()));
         let found = submissions::table
             .filter(submissions::erased_at.is_null())
             .filter(ended_before!(period))
+            .filter(submissions::finished_at.ge(at))
+            .filter(submissions::finished_at.gt(at).or(submissions::id.gt(id).nullable()))
             .order((submissions::finished_at, submissions::id))
             .limit(limit)
-            .select((submissions::id, submissions::status, submissions::finished_at))
+            .select((
+                submissions::id,
+                submissions::status,
+                submissions::finished_at.assume_not_null(),
+            ))
             .load(&mut self.connection().await?)
             .await?;
         Ok(found)

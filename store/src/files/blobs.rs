@@ -89,6 +89,18 @@ impl BlobStore {
         Ok(bytes)
     }
 
+    /// Checks whether the storage can be reached, without reading a file.
+    pub async fn check(&self) -> Result<(), BlobError> {
+        if let Some(temp_files) = &self.temp_files {
+            let found = tokio::fs::metadata(temp_files.directory()).await;
+            return found.map(drop).map_err(BlobError::Directory);
+        }
+        match self.storage.head(&self.path(Sha256::of(b""))).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Returns the photo without its metadata. Even a photo that this version would refuse is returned because an
     /// earlier version accepted it.
     pub async fn cleaned(&self, file: &File) -> Result<Bytes, BlobError> {

@@ -23,8 +23,10 @@ const ERASED_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SweepOutcome {
     Removed,
-    /// A submission refers to the bytes, or an upload is storing them again.
-    InUse,
+    /// A submission refers to the bytes, or they have already been deleted.
+    Settled,
+    /// An upload is storing the bytes again, or has failed to store its submission.
+    Reserved,
     Failed,
 }
 
@@ -66,7 +68,7 @@ impl Store {
         for digest in old {
             match self.sweep_file(blobs, digest, age).await? {
                 SweepOutcome::Removed => removed += 1,
-                SweepOutcome::InUse => {}
+                SweepOutcome::Settled | SweepOutcome::Reserved => {}
                 // If the storage fails for one file, it will probably fail for the next file too.
                 SweepOutcome::Failed => break,
             }
@@ -79,15 +81,16 @@ impl Store {
         transaction!(self, connection => { register_erased(connection, digests).await })
     }
 
-    /// Deletes the bytes of a file registered as erased unless a submission refers to them or an upload is storing them
-    /// again. Returns `false` if the storage failed, in which case a later sweep of orphaned files deletes the bytes.
+    /// Deletes the bytes of a file registered as erased unless a submission refers to them. Returns `false` if the
+    /// storage failed or an upload has reserved the bytes. A later sweep of orphaned files then deletes them, unless the
+    /// upload's submission has been stored.
     pub(crate) async fn delete_erased_file(
         &self,
         blobs: &BlobStore,
         digest: Sha256,
     ) -> StoreResult<bool> {
         let outcome = self.sweep_file(blobs, digest, ERASED_AGE).await?;
-        Ok(outcome != SweepOutcome::Failed)
+        Ok(matches!(outcome, SweepOutcome::Removed | SweepOutcome::Settled))
     }
 
     async fn sweep_file(
@@ -97,28 +100,28 @@ impl Store {
         age: Duration,
     ) -> StoreResult<SweepOutcome> {
         transaction!(self, connection => {
-            let still_old = blob_reservations::table
+            let is_old: Option<bool> = blob_reservations::table
                 .find(digest)
-                .filter(blob_reservations::reserved_at.le(before(age)))
-                .select(blob_reservations::sha256)
+                .select(blob_reservations::reserved_at.le(before(age)))
                 .for_update()
-                .first::<Sha256>(connection)
+                .first(connection)
                 .await
                 .optional()?;
-            if still_old.is_none() {
-                return Ok(SweepOutcome::InUse);
-            }
+            let Some(is_old) = is_old else { return Ok(SweepOutcome::Settled) };
             let is_referenced = diesel::select(diesel::dsl::exists(
                 files::table.filter(files::sha256.eq(digest)),
             ))
             .get_result::<bool>(connection)
             .await?;
+            if !is_old {
+                return Ok(if is_referenced { SweepOutcome::Settled } else { SweepOutcome::Reserved });
+            }
             if !is_referenced && let Err(error) = blobs.remove(digest).await {
                 tracing::warn!(%error, "cannot delete an orphaned file");
                 return Ok(SweepOutcome::Failed);
             }
             remove_reservations(connection, &[digest]).await?;
-            Ok(if is_referenced { SweepOutcome::InUse } else { SweepOutcome::Removed })
+            Ok(if is_referenced { SweepOutcome::Settled } else { SweepOutcome::Removed })
         })
     }
 }

@@ -24,6 +24,10 @@ impl TempFiles {
         TempFiles { directory, names_per_sweep: NAMES_PER_SWEEP, last_directory: Mutex::new(None) }
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Deletes temporary files last written at least `age` ago, and returns the number deleted. Continues where the
     /// previous sweep stopped. Blocks the current thread. If a subdirectory cannot be swept, the remaining
     /// subdirectories are swept before the error is returned.

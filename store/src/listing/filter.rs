@@ -1,6 +1,6 @@
 //! Filters for lists of submissions. A filter can be split into parts that can each use an index.
 
-use crate::db::ids::UserId;
+use crate::db::ids::{SubmissionId, UserId};
 use crate::db::utc_time::UtcTime;
 use crate::deliveries::email_state::EmailState;
 use crate::listing::full_text::FullTextQuery;
@@ -35,6 +35,8 @@ pub enum EmailFilter {
 /// A submission matches if all conditions hold. The default filter matches every submission that has not been deleted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SubmissionFilter {
+    /// Matching submissions. If the list is empty, every submission matches.
+    pub ids: Vec<SubmissionId>,
     /// States of matching submissions, without duplicates. If the list is empty, every state matches.
     pub statuses: Vec<Status>,
     /// Earliest creation time, inclusive.
@@ -63,7 +65,8 @@ impl SubmissionFilter {
     /// Whether the filter has conditions other than state and time. If so, it matches few enough rows for the database
     /// to sort them.
     pub(crate) fn is_selective(&self) -> bool {
-        self.email.is_some()
+        !self.ids.is_empty()
+            || self.email.is_some()
             || self.full_text.is_some()
             || self.error_code.is_some()
             || !self.email_states.is_empty()

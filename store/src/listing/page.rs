@@ -25,6 +25,7 @@ pub struct SubmissionSummary {
     pub erased_at: Option<UtcTime>,
     pub note: Option<String>,
     pub assignee: Option<UserId>,
+    pub stuck_since: Option<UtcTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -97,6 +97,9 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
         DeletedFilter::Include => query,
         DeletedFilter::Only => query.filter(submissions::deleted_at.is_not_null()),
     };
+    if !filter.ids.is_empty() {
+        query = query.filter(submissions::id.eq_any(&filter.ids));
+    }
     if let Some(from) = filter.created_from {
         query = query.filter(submissions::created_at.ge(from));
     }

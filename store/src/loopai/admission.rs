@@ -12,6 +12,7 @@ use crate::loopai::breaker::{
     BreakerState, CircuitBreaker, Outcome, RETRY_SOON, RequestHealth, RequestKind,
 };
 use crate::loopai::slots::{self, LoopAiLimits, MAX_WAIT, REPORTED_FAILURES, SlotRow, WaitReason};
+use crate::pauses::{self, PauseTarget};
 use crate::submissions::events;
 use crate::submissions::row::lock;
 use crate::submissions::status::Status;
@@ -97,7 +98,11 @@ impl Store {
             let ahead = row.ahead(connection, now).await?;
             let unavailable = |rest| (WaitReason::LoopAiUnavailable, rest);
             let is_first = row.failures == 0;
-            let mut deferral = breaker.open_for(now, is_first).map(unavailable);
+            let is_paused = pauses::is_paused(connection, PauseTarget::LoopaiRequests).await?;
+            let mut deferral = match is_paused {
+                true => Some((WaitReason::Paused, slots::turn_delay(ahead.all, slots::MIN_NEXT))),
+                false => breaker.open_for(now, is_first).map(unavailable),
+            };
             if deferral.is_none() {
                 deferral = slots::unavailable(connection, run, row, &ahead, limits, now).await?;
             }
@@ -109,7 +114,7 @@ impl Store {
                 Ok(kind) => kind,
                 Err((reason, after)) => {
                     let later = match reason {
-                        WaitReason::Slot => Duration::ZERO,
+                        WaitReason::Slot | WaitReason::Paused => Duration::ZERO,
                         WaitReason::HourlyLimit | WaitReason::LoopAiUnavailable => breaker.turn_delay(ahead.all),
                     };
                     let after = bounded_wait(after + later, run.submission);
@@ -219,7 +224,9 @@ impl Store {
     }
 }
 
-async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
+pub(crate) async fn read_breaker(
+    connection: &mut Connection,
+) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
         .select((CircuitBreaker::as_select(), sql::<Datetime>("NOW(6)")))

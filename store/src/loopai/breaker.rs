@@ -12,6 +12,7 @@ use crate::db::schema::loopai_breaker;
 use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use std::time::Duration;
+use strum::{Display, VariantNames};
 
 /// Number of runs whose requests must fail before the breaker opens.
 const FAILURE_THRESHOLD: i32 = 5;
@@ -38,7 +39,8 @@ const RECOVERED_STEPS: i32 = 20;
 /// Delay for runs that are waiting for a probe to finish and for the runs at the front of the queue for a slot.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum BreakerState {
     Closed,
     /// LoopAI has responded again. Waiting requests are admitted one by one, slowly at first.
@@ -86,7 +88,6 @@ pub(crate) enum RequestKind {
     Probe,
 }
 
-/// The outcome of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outcome {
     pub(crate) epoch: i64,
@@ -126,6 +127,12 @@ impl CircuitBreaker {
             (None, Some(_)) => BreakerState::HalfOpen,
             (None, None) => BreakerState::Closed,
         }
+    }
+
+    /// Returns the times of the latest failed and the latest accepted request. Requests that a healthy LoopAI accepts
+    /// are not recorded.
+    pub(crate) fn latest_outcomes(&self) -> (Option<UtcTime>, Option<UtcTime>) {
+        (self.failed_at, self.succeeded_at)
     }
 
     pub(crate) fn epoch(&self) -> i64 {

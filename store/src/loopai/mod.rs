@@ -4,3 +4,4 @@
 pub(crate) mod admission;
 pub(crate) mod breaker;
 pub(crate) mod slots;
+pub(crate) mod wait_status;

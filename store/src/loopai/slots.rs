@@ -20,7 +20,7 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-const MIN_NEXT: i64 = 4;
+pub(crate) const MIN_NEXT: i64 = 4;
 /// Once a run has had this many failed requests, other runs take precedence, and the run holds no slot between its
 /// requests.
 const MANY_FAILURES: i32 = 2;
@@ -52,6 +52,8 @@ pub enum WaitReason {
     HourlyLimit,
     /// The circuit breaker is open or half-open.
     LoopAiUnavailable,
+    /// Staff have paused requests to LoopAI.
+    Paused,
 }
 
 #[derive(Debug, Clone, Copy, Queryable)]
@@ -181,6 +183,12 @@ impl SlotRow {
     }
 }
 
+/// Returns the delay before a run tries again if `before` runs are ahead of it, of which the first `next` try soon.
+pub(crate) fn turn_delay(before: i64, next: i64) -> Duration {
+    let rounds = u32::try_from(before / next).unwrap_or(u32::MAX);
+    RETRY_SOON.saturating_mul(rounds.saturating_add(1))
+}
+
 /// Returns why and how long a run must wait. Free slots go to the runs that have waited longest.
 pub(crate) async fn unavailable(
     connection: &mut Connection,
@@ -197,11 +205,7 @@ pub(crate) async fn unavailable(
         let free = limit - taken(connection, now).await?;
         if before >= free {
             let next = (limit / 4).max(MIN_NEXT);
-            let rounds = u32::try_from(before / next).unwrap_or(u32::MAX);
-            return Ok(Some((
-                WaitReason::Slot,
-                RETRY_SOON.saturating_mul(rounds.saturating_add(1)),
-            )));
+            return Ok(Some((WaitReason::Slot, turn_delay(before, next))));
         }
     }
     let Some(limit) = budget.max_per_hour else { return Ok(None) };

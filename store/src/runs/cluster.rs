@@ -7,7 +7,10 @@ use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::temporal_cluster;
+use diesel::dsl::Eq;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Datetime;
 use diesel_async::RunQueryDsl;
 use std::fmt;
 
@@ -27,6 +30,24 @@ impl fmt::Display for TemporalCluster {
     }
 }
 
+type Row<'a> = (
+    Eq<temporal_cluster::id, i32>,
+    Eq<temporal_cluster::namespace, &'a str>,
+    Eq<temporal_cluster::cluster_id, &'a str>,
+    Eq<temporal_cluster::recorded_at, SqlLiteral<Datetime>>,
+);
+
+impl TemporalCluster {
+    fn row(&self) -> Row<'_> {
+        (
+            temporal_cluster::id.eq(ONLY_ROW),
+            temporal_cluster::namespace.eq(self.namespace.as_str()),
+            temporal_cluster::cluster_id.eq(self.cluster_id.as_str()),
+            temporal_cluster::recorded_at.eq(now()),
+        )
+    }
+}
+
 impl Store {
     /// Records `cluster` if no cluster is recorded yet. Returns the recorded cluster.
     pub async fn claim_temporal_cluster(
@@ -39,12 +60,7 @@ impl Store {
             }
             // Another process may record its cluster at the same time.
             diesel::insert_or_ignore_into(temporal_cluster::table)
-                .values((
-                    temporal_cluster::id.eq(ONLY_ROW),
-                    temporal_cluster::namespace.eq(&cluster.namespace),
-                    temporal_cluster::cluster_id.eq(&cluster.cluster_id),
-                    temporal_cluster::recorded_at.eq(now()),
-                ))
+                .values(cluster.row())
                 .execute(connection)
                 .await?;
             recorded(connection)
@@ -62,12 +78,7 @@ impl Store {
         transaction!(self, connection => {
             let earlier = recorded(connection).await?;
             diesel::replace_into(temporal_cluster::table)
-                .values((
-                    temporal_cluster::id.eq(ONLY_ROW),
-                    temporal_cluster::namespace.eq(&cluster.namespace),
-                    temporal_cluster::cluster_id.eq(&cluster.cluster_id),
-                    temporal_cluster::recorded_at.eq(now()),
-                ))
+                .values(cluster.row())
                 .execute(connection)
                 .await?;
             let entry = entry.clone().with("from", earlier.as_ref().map(ToString::to_string));

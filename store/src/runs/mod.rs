@@ -2,6 +2,7 @@
 //! transitions, and reconciliation with Temporal.
 
 pub(crate) mod adoption;
+pub(crate) mod cancellation;
 pub(crate) mod cluster;
 pub(crate) mod queue;
 pub(crate) mod reconcile;

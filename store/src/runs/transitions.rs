@@ -1,6 +1,7 @@
 //! State transitions made by runs. Each transition is a single transaction that changes the state by compare-and-set
 //! and appends the event. Repeating a transition changes nothing.
 
+use crate::codes::FailureCode;
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -27,6 +28,13 @@ pub struct RunEnd {
     pub code: String,
     /// Details for staff, truncated to 1000 characters.
     pub detail: String,
+}
+
+impl RunEnd {
+    pub(crate) fn cancelled() -> Self {
+        let code = FailureCode::Cancelled.to_string();
+        Self { status: EndStatus::Cancelled, code, detail: String::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

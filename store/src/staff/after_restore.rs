@@ -9,6 +9,7 @@ use crate::db::ids::{DeliveryId, FIRST_RUN, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, runs, sessions, submissions};
 use crate::deliveries::maybe_notified::{self, MaybeNotified};
+use crate::deliveries::model::DeliveryKind;
 use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -69,6 +70,8 @@ impl Store {
     async fn due_deliveries(&self) -> StoreResult<Vec<(DeliveryId, SubmissionId)>> {
         let due = deliveries::table
             .filter(deliveries::settled_at.is_null())
+            // Patients do not mind if they get a link twice.
+            .filter(deliveries::kind.ne(DeliveryKind::Link))
             .limit(BATCH as i64)
             .select((deliveries::id, deliveries::submission_id))
             .load(&mut self.connection().await?)

@@ -10,7 +10,8 @@ use crate::db::utc_time::UtcTime;
 use crate::deliveries::email_state::EmailState;
 use crate::listing::filter::{DeletedFilter, SubmissionFilter};
 use crate::listing::query::matching_any_status;
-use crate::staff::cancel_retry::queue_next_run;
+use crate::runs::cancellation;
+use crate::staff::cancel_retry::{cancel_run, queue_next_run};
 use crate::staff::resend::resend_latest;
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
@@ -24,14 +25,37 @@ const BATCH: i64 = 50;
 
 type BulkCursor = (UtcTime, SubmissionId);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum BulkAction {
+    Cancel,
     Retry,
-    Resend,
+    Resend(ResendableStates),
 }
 
-/// An action, and a filter that matches only submissions to which it can be applied: those that have ended and have not
-/// been deleted.
+/// The states of the e-mails that a bulk resend copies. A state is resendable only if a copy that has been sent no
+/// longer matches. Otherwise, a repeated request would send patients one copy after another.
+#[derive(Debug, Clone)]
+struct ResendableStates(Vec<EmailState>);
+
+/// The filter contains the state of an e-mail that cannot be resent in bulk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("e-mails in the state {0} cannot be resent in bulk")]
+pub struct NotResendable(pub EmailState);
+
+impl ResendableStates {
+    /// If no states are given, only *failed* e-mails match.
+    fn parse(states: &[EmailState]) -> Result<Self, NotResendable> {
+        let other =
+            states.iter().find(|state| !matches!(state, EmailState::Failed | EmailState::Unknown));
+        match (states, other) {
+            (_, Some(other)) => Err(NotResendable(*other)),
+            ([], None) => Ok(Self(vec![EmailState::Failed])),
+            (states, None) => Ok(Self(states.to_vec())),
+        }
+    }
+}
+
+/// An action, and a filter that matches only submissions to which it can be applied. Deleted submissions never match.
 #[derive(Clone)]
 pub struct BulkChange {
     action: BulkAction,
@@ -45,39 +69,46 @@ pub struct BulkCounts {
 }
 
 impl BulkChange {
+    /// Cancels submissions that have not ended and have not been cancelled yet.
+    pub fn cancel(filter: SubmissionFilter) -> Self {
+        let filter = restricted(filter, |status| !status.is_final(), |_| true);
+        Self { action: BulkAction::Cancel, filter }
+    }
+
     /// Retries submissions. A submission with a result matches only if the filter includes the state *completed*.
     pub fn retry(filter: SubmissionFilter) -> Self {
-        let filter = ended(filter, |status| status != Status::Completed);
+        let filter = restricted(filter, Status::is_final, |status| status != Status::Completed);
         Self { action: BulkAction::Retry, filter }
     }
 
     /// Plans a copy of each submission's latest e-mail if that e-mail *failed*. An e-mail whose outcome is *unknown*
-    /// matches only if the filter includes that state. E-mails in other states cannot be resent in bulk: a copy that
-    /// has been sent would match again, and patients would receive one copy after another.
-    pub fn resend(filter: SubmissionFilter) -> Self {
-        let mut filter = ended(filter, |_| true);
-        filter.email_states.retain(|state| Self::RESENDABLE.contains(state));
-        if filter.email_states.is_empty() {
-            filter.email_states.push(EmailState::Failed);
-        }
-        Self { action: BulkAction::Resend, filter }
+    /// matches only if the filter includes that state.
+    pub fn resend(filter: SubmissionFilter) -> Result<Self, NotResendable> {
+        let states = ResendableStates::parse(&filter.email_states)?;
+        let mut filter = restricted(filter, Status::is_final, |_| true);
+        filter.email_states.clone_from(&states.0);
+        Ok(Self { action: BulkAction::Resend(states), filter })
     }
 
-    pub const RESENDABLE: [EmailState; 2] = [EmailState::Failed, EmailState::Unknown];
-
     fn query(&self) -> submissions::BoxedQuery<'_, Mysql> {
-        matching_any_status(&self.filter).filter(submissions::status.eq_any(&self.filter.statuses))
+        self.query_any_status().filter(submissions::status.eq_any(&self.filter.statuses))
+    }
+
+    fn query_any_status(&self) -> submissions::BoxedQuery<'_, Mysql> {
+        let query = matching_any_status(&self.filter);
+        match self.action {
+            BulkAction::Cancel => query.filter(cancellation::is_not_requested()),
+            BulkAction::Retry | BulkAction::Resend(_) => query,
+        }
     }
 
     /// Splits the query into parts that an index can return in time order.
     fn parts(&self) -> Vec<submissions::BoxedQuery<'_, Mysql>> {
-        let filter = &self.filter;
-        if filter.is_selective() {
+        if self.filter.is_selective() {
             return vec![self.query()];
         }
-        let of =
-            |status: &Status| matching_any_status(filter).filter(submissions::status.eq(*status));
-        filter.statuses.iter().map(of).collect()
+        let of = |status: &Status| self.query_any_status().filter(submissions::status.eq(*status));
+        self.filter.statuses.iter().map(of).collect()
     }
 
     async fn next(
@@ -120,14 +151,17 @@ impl BulkChange {
         }
         let submission = current.submission;
         let entry = NewAuditEntry { object_id: submission.to_string(), ..each.clone() };
-        match self.action {
+        match &self.action {
+            BulkAction::Cancel => {
+                let (_, is_first) = cancel_run(connection, current, status).await?;
+                Ok(is_first.then_some(entry))
+            }
             BulkAction::Retry => {
                 queue_next_run(connection, current, status, Duration::ZERO).await?;
                 Ok(Some(entry))
             }
-            BulkAction::Resend => {
-                let states = &self.filter.email_states;
-                let resent = resend_latest(connection, submission, status, states).await?;
+            BulkAction::Resend(states) => {
+                let resent = resend_latest(connection, submission, status, &states.0).await?;
                 Ok(resent.map(|(delivery, copy)| {
                     entry.with("delivery", delivery.to_string()).with("copy", copy.to_string())
                 }))
@@ -136,14 +170,18 @@ impl BulkChange {
     }
 }
 
-/// Restricts a filter to submissions that have ended and have not been deleted. `by_default` selects the states that
-/// match if the filter lists none.
-fn ended(filter: SubmissionFilter, by_default: impl Fn(Status) -> bool) -> SubmissionFilter {
+/// Restricts a filter to submissions that are in a `possible` state and have not been deleted. `by_default` selects the
+/// possible states that match if the filter lists none.
+fn restricted(
+    filter: SubmissionFilter,
+    possible: impl Fn(Status) -> bool,
+    by_default: impl Fn(Status) -> bool,
+) -> SubmissionFilter {
     let mut statuses = filter.statuses;
     if statuses.is_empty() {
         statuses = Status::ALL.iter().copied().filter(|status| by_default(*status)).collect();
     }
-    statuses.retain(|status| status.is_final());
+    statuses.retain(|status| possible(*status));
     SubmissionFilter { statuses, deleted: DeletedFilter::Exclude, ..filter }
 }
 
@@ -175,11 +213,7 @@ impl Store {
             }
         }
         let remaining = self.count_changeable(change).await?;
-        let name = match change.action {
-            BulkAction::Retry => "retried",
-            BulkAction::Resend => "resent",
-        };
-        let entry = summary.clone().with(name, changed).with("remaining", remaining);
+        let entry = summary.clone().with("changed", changed).with("remaining", remaining);
         self.append_audit_entry(&entry).await?;
         Ok(BulkCounts { changed, remaining })
     }
@@ -210,5 +244,29 @@ impl Store {
             let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
             Ok((found.last().copied().filter(|_| !is_last), count))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(given: &[EmailState]) -> Result<Vec<EmailState>, NotResendable> {
+        let filter = SubmissionFilter { email_states: given.to_vec(), ..Default::default() };
+        BulkChange::resend(filter).map(|change| change.filter.email_states)
+    }
+
+    #[test]
+    fn only_failed_and_unknown_emails_can_be_resent() {
+        assert_eq!(states(&[]), Ok(vec![EmailState::Failed]));
+        assert_eq!(states(&[EmailState::Unknown]), Ok(vec![EmailState::Unknown]));
+        let both = [EmailState::Failed, EmailState::Unknown];
+        assert_eq!(states(&both), Ok(both.to_vec()));
+        for other in
+            [EmailState::Planned, EmailState::Overdue, EmailState::Sending, EmailState::Sent]
+        {
+            assert_eq!(states(&[other]), Err(NotResendable(other)));
+            assert_eq!(states(&[EmailState::Failed, other]), Err(NotResendable(other)));
+        }
     }
 }

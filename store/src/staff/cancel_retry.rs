@@ -2,16 +2,15 @@
 
 use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
 use crate::audit::log::{self, NewAuditEntry};
-use crate::codes::FailureCode;
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::runs;
-use crate::db::utc_time::UtcTime;
 use crate::deliveries::standalone;
-use crate::runs::transitions::{self, EndStatus, RunEnd};
+use crate::runs::cancellation::{self, CancelRequest};
+use crate::runs::transitions::{self, RunEnd};
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
 use diesel::prelude::*;
@@ -85,33 +84,19 @@ impl Store {
     }
 }
 
-/// Cancels a submission's newest run. The submission's state `from` must not be final. Also returns whether this call
-/// was the first to cancel the run.
-async fn cancel_run(
+/// Cancels a submission's newest run. The caller must hold the submission's lock, and the submission's state `from` must
+/// not be final. Also returns whether this call was the first to cancel the run.
+pub(crate) async fn cancel_run(
     connection: &mut Connection,
     run: RunKey,
     from: Status,
 ) -> StoreResult<(CancelOutcome, bool)> {
-    let row = runs::table.find((run.submission, run.number));
-    let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
-    let requested = diesel::update(row.filter(runs::cancel_requested_at.is_null()))
-        .set((
-            runs::cancel_requested_at.eq(now().nullable()),
-            runs::cancel_after.eq(now().nullable()),
-        ))
-        .execute(connection)
-        .await?;
-    if started.is_some() {
-        return Ok((CancelOutcome::Requested(run), requested == 1));
+    let CancelRequest { is_started, is_first } = cancellation::request(connection, run).await?;
+    if is_started {
+        return Ok((CancelOutcome::Requested(run), is_first));
     }
     // If the run is being started at the same time, its execution will find that the run has already ended.
-    let end = RunEnd {
-        status: EndStatus::Cancelled,
-        code: FailureCode::Cancelled.to_string(),
-        detail: String::new(),
-    };
-    diesel::update(row).set(runs::cancel_after.eq(None::<UtcTime>)).execute(connection).await?;
-    if transitions::apply_end(connection, run, from, &end).await? {
+    if transitions::apply_end(connection, run, from, &RunEnd::cancelled()).await? {
         standalone::queue_standalone(connection, run.submission, run.number..=run.number).await?;
     }
     Ok((CancelOutcome::Cancelled, true))

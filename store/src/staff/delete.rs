@@ -3,21 +3,15 @@
 
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
-use crate::db::clock::now;
-use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::submissions;
-use crate::db::utc_time::UtcTime;
 use crate::deliveries::plan;
-use crate::submissions::counters;
+use crate::submissions::deletion;
 use crate::submissions::events;
 use crate::submissions::row::{is_deleted, is_erased, lock};
 use crate::submissions::status::Status;
 use crate::submissions::steps::Step;
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteOutcome {
@@ -68,10 +62,9 @@ impl Store {
             if !status.is_final() {
                 return Ok(DeleteOutcome::NotFinal(status));
             }
-            mark(connection, submission, delete).await?;
+            deletion::set_deleted(connection, submission, status, delete).await?;
             let step = if delete { Step::Deleted } else { Step::Restored };
             events::append(connection, submission, status, &[step]).await?;
-            counters::count_deleted(connection, submission, status, delete).await?;
             if delete {
                 plan::cancel_for_deleted(connection, submission).await?;
             }
@@ -79,20 +72,4 @@ impl Store {
             Ok(DeleteOutcome::Done)
         })
     }
-}
-
-async fn mark(
-    connection: &mut Connection,
-    submission: SubmissionId,
-    delete: bool,
-) -> StoreResult<()> {
-    let row = submissions::table.find(submission);
-    if delete {
-        let set = submissions::deleted_at.eq(now().nullable());
-        diesel::update(row).set(set).execute(connection).await?;
-    } else {
-        let set = submissions::deleted_at.eq(None::<UtcTime>);
-        diesel::update(row).set(set).execute(connection).await?;
-    }
-    Ok(())
 }

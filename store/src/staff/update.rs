@@ -10,7 +10,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{Sha256, SubmissionId, UserId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{submissions, users};
-use crate::deliveries::attempts;
+use crate::deliveries::{attempts, email_link};
 use crate::staff::resend::{ResendOutcome, resend_to_new_address};
 use crate::submissions::row::{Submission, lock_not_deleted};
 use diesel::prelude::*;
@@ -178,6 +178,7 @@ async fn write(
         .await?;
     if columns.email.is_some() {
         attempts::restart_unclaimed(connection, submission).await?;
+        email_link::disable_links(connection, submission).await?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::submissions::idempotency::{self, IdempotencyClaim};
 use crate::submissions::recipient_limits::{ExceededLimit, RecipientLimits};
 use crate::submissions::status::Status;
 use crate::submissions::steps::Step;
+use diagflow_locales::Language;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,8 @@ pub struct NewSubmission {
     pub email: EmailAddress,
     pub comments: String,
     pub consent: Consent,
+    /// Language of the e-mails to the patient.
+    pub language: Language,
     pub files: Vec<NewFile>,
     /// How long only the process that stored the submission may start its first run.
     pub start_grace: Duration,
@@ -105,6 +108,7 @@ async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult
             submissions::created_at.eq(now()),
             submissions::updated_at.eq(now()),
             submissions::submitted_by.eq(new.submitted_by),
+            submissions::language.eq(new.language.tag()),
         ))
         .execute(connection)
         .await?;

@@ -4,6 +4,10 @@ use crate::deliveries::model::DeliveryStatus;
 use crate::submissions::status::Status;
 use crate::submissions::steps::Step;
 
+/// Message for a submission that waits because staff have paused requests to LoopAI.
+pub const PAUSED_MESSAGE: &str = "Diagnoses are paused at the moment. Your submission is waiting and will \
+    continue automatically.";
+
 /// If a submission ended without a result, describes what happened and what the patient can do.
 pub fn end_message(status: Status) -> Option<&'static str> {
     match status {
@@ -45,7 +49,7 @@ pub(crate) fn event_message(step: Step, status: Status) -> String {
     match step {
         Step::Received => "We have received your submission.".to_owned(),
         Step::Waiting => {
-            "The diagnosis service is busy right now. Your submission is waiting and will continue \
+            "The diagnosis service cannot accept your submission yet. Your submission is waiting and will continue \
              automatically."
                 .to_owned()
         }

@@ -7,7 +7,9 @@ use crate::db::ids::{SubmissionId, UserId};
 use crate::db::pool::Store;
 use crate::db::schema::submissions;
 use crate::db::utc_time::UtcTime;
+use crate::submissions::language::StoredLanguage;
 use crate::submissions::status::Status;
+use diagflow_locales::Language;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -46,6 +48,9 @@ pub struct Submission {
     pub stuck_cause: Option<String>,
     /// A revoked access token never becomes valid again.
     pub token_revoked_at: Option<UtcTime>,
+    /// Language of the e-mails to the patient.
+    #[diesel(deserialize_as = StoredLanguage)]
+    pub language: Language,
 }
 
 impl Submission {
