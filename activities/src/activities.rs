@@ -7,8 +7,8 @@ use crate::mail::Mailer;
 use crate::request::{DiagnosisRequester, RequestOutcome};
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, DeliveryKind, EndStatus, Failpoint, FailureCode, RunEnd, RunKey, Status, Store,
-    SubmissionId, TransitionOutcome,
+    Adoption, DeliveryKind, EndStatus, Failpoint, FailureCode, PauseTarget, RunEnd, RunKey, Status,
+    Store, SubmissionId, TransitionOutcome,
 };
 use diagflow_workflows::contract::{
     CheckExecutionResult, CheckInput, DeliverInput, DeliverResult, DeliveryRef, EndDiagnosisResult,
@@ -60,7 +60,7 @@ impl Activities {
                 }
                 RequestOutcome::Failed(error, _) if error.class() == ErrorClass::NeedsOperator => {
                     let code = error.code().to_string();
-                    tracing::error!(code, %error, "LoopAI refused the request");
+                    tracing::error!(code, %error, "request to LoopAI failed");
                     return Ok(RequestDiagnosisResult::Refused { code });
                 }
                 RequestOutcome::Failed(error, after) => {
@@ -68,32 +68,7 @@ impl Activities {
                 }
             },
         };
-        Failpoint::AfterRequestAnswered.pass().await;
-        let agent_id = self.requester.loopai.agent_id();
-        let stored = self.store.start_processing(adopted.run, agent_id, &execution_id);
-        let stored = stored.await.map_err(store_failure)?;
-        Failpoint::AfterRequestRecorded.pass().await;
-        Ok(match stored {
-            // `recorded` differs from `execution_id` if a repeated request started a second execution.
-            TransitionOutcome::Applied(recorded) => {
-                if recorded != execution_id {
-                    tracing::warn!(
-                        followed = %recorded,
-                        duplicate = %execution_id,
-                        "LoopAI ignored the idempotency key and started a second execution for a repeated request"
-                    );
-                    telemetry::duplicate_execution();
-                }
-                RequestDiagnosisResult::Accepted {
-                    execution_id: ExecutionId::new(recorded),
-                    agent_id: agent_id.into(),
-                }
-            }
-            TransitionOutcome::Conflict(_) => {
-                RequestDiagnosisResult::Ended(self.recorded_end(adopted.run).await?)
-            }
-            TransitionOutcome::Superseded => RequestDiagnosisResult::Superseded,
-        })
+        self.record_request(adopted.run, execution_id).await
     }
 
     /// Idempotent because polling changes nothing at LoopAI, and the end of the run is stored with a compare-and-set.
@@ -109,6 +84,12 @@ impl Activities {
         };
         if adopted.status.is_final() {
             return Ok(CheckExecutionResult::Ended(self.recorded_end(adopted.run).await?));
+        }
+        if self.store.is_paused(PauseTarget::LoopaiRequests).await.map_err(store_failure)? {
+            // The next poll follows at its usual time. The final poll is retried until the pause ends, so no result is
+            // missed.
+            let detail = "requests to LoopAI are paused";
+            return Err(fail(FailureCode::LoopaiPaused, detail, None));
         }
         Failpoint::BeforePoll.pass().await;
         let response = self.requester.loopai.execution_status(execution_id).await;
@@ -175,9 +156,8 @@ impl Activities {
             | RunStatus::Completed => EndStatus::Failed,
         };
         let mut ending = RunEnd { status: outcome, code: input.code, detail: String::new() };
-        if outcome == EndStatus::TimedOut && self.keeps_failing(adopted.run).await? {
-            ending.status = EndStatus::Failed;
-            ending.code = FailureCode::LoopaiRepeatedFailure.to_string();
+        if outcome == EndStatus::TimedOut {
+            self.explain_timeout(&adopted, &mut ending).await?;
         }
         let stored = self.store.end_run(adopted.run, &ending).await;
         let stored = count_end(stored, ending.status.final_status()).map_err(store_failure)?;
@@ -246,12 +226,63 @@ impl Activities {
         }
     }
 
+    /// Replaces the end of a run that timed out if LoopAI is not the reason that there is no result.
+    async fn explain_timeout(
+        &self,
+        adopted: &Adopted,
+        ending: &mut RunEnd,
+    ) -> Result<(), ActivityError> {
+        if self.keeps_failing(adopted.run).await? {
+            ending.status = EndStatus::Failed;
+            ending.code = FailureCode::LoopaiRepeatedFailure.to_string();
+        } else if adopted.status == Status::Pending
+            && self.store.is_paused(PauseTarget::LoopaiRequests).await.map_err(store_failure)?
+        {
+            ending.code = FailureCode::LoopaiPaused.to_string();
+        }
+        Ok(())
+    }
+
     /// Returns whether LoopAI never accepted the run's request, even though it accepts other requests.
     async fn keeps_failing(&self, run: RunKey) -> Result<bool, ActivityError> {
         let submission = self.store.submission(run.submission).await.map_err(store_failure)?;
         Ok(submission.is_some_and(|submission| {
             submission.error_code.as_deref() == Some(FailureCode::LoopaiRepeatedFailure.as_str())
         }))
+    }
+
+    /// Records that LoopAI accepted the run's request and started `execution_id`.
+    async fn record_request(
+        &self,
+        run: RunKey,
+        execution_id: String,
+    ) -> Result<RequestDiagnosisResult, ActivityError> {
+        Failpoint::AfterRequestAnswered.pass().await;
+        let agent_id = self.requester.loopai.agent_id();
+        let stored = self.store.start_processing(run, agent_id, &execution_id);
+        let stored = stored.await.map_err(store_failure)?;
+        Failpoint::AfterRequestRecorded.pass().await;
+        Ok(match stored {
+            // `recorded` differs from `execution_id` if a repeated request started a second execution.
+            TransitionOutcome::Applied(recorded) => {
+                if recorded != execution_id {
+                    tracing::warn!(
+                        followed = %recorded,
+                        duplicate = %execution_id,
+                        "LoopAI ignored the idempotency key and started a second execution for a repeated request"
+                    );
+                    telemetry::duplicate_execution();
+                }
+                RequestDiagnosisResult::Accepted {
+                    execution_id: ExecutionId::new(recorded),
+                    agent_id: agent_id.into(),
+                }
+            }
+            TransitionOutcome::Conflict(_) => {
+                RequestDiagnosisResult::Ended(self.recorded_end(run).await?)
+            }
+            TransitionOutcome::Superseded => RequestDiagnosisResult::Superseded,
+        })
     }
 
     async fn end_as_failed(

@@ -5,7 +5,6 @@
 
 pub mod loopai;
 pub mod mail;
-pub mod report;
 pub mod temporal;
 
 mod activities;

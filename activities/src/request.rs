@@ -145,5 +145,6 @@ fn wait_code(reason: WaitReason) -> (FailureCode, &'static str) {
         WaitReason::LoopAiUnavailable => {
             (FailureCode::LoopaiCircuitOpen, "the circuit breaker is open")
         }
+        WaitReason::Paused => (FailureCode::LoopaiPaused, "requests to LoopAI are paused"),
     }
 }

@@ -6,13 +6,13 @@ use diagflow_workflows::contract::{AGENT_ID, FAILURE_CODE, SUBMISSION_STATUS};
 use serde::{Deserialize, Deserializer};
 use std::collections::HashMap;
 use std::time::Duration;
-use temporalio_client::tonic::{Code, IntoRequest, Status};
+use temporalio_client::tonic::{Code, IntoRequest, Response, Status};
 use temporalio_client::{
     Client, ClientKeepAliveOptions, ClientOptions, Connection, ConnectionOptions,
 };
 use temporalio_common::protos::temporal::api::enums::v1::IndexedValueType;
 use temporalio_common::protos::temporal::api::operatorservice::v1::{
-    AddSearchAttributesRequest, ListSearchAttributesRequest,
+    AddSearchAttributesRequest, ListSearchAttributesRequest, ListSearchAttributesResponse,
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetClusterInfoRequest;
 use url::Url;
@@ -39,7 +39,10 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to Temporal. Creates missing search attributes and checks the types of existing ones.
-pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Result<Client> {
+pub async fn connect(
+    settings: &TemporalSettings,
+    identity: &str,
+) -> anyhow::Result<(Client, SearchAttributeCheck)> {
     let keep_alive = ClientKeepAliveOptions::builder()
         .interval(KEEP_ALIVE_INTERVAL)
         .timeout(KEEP_ALIVE_TIMEOUT)
@@ -51,8 +54,8 @@ pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Res
         .build();
     let connection = Connection::connect(options).await?;
     let client = Client::new(connection, ClientOptions::new(settings.namespace.clone()).build())?;
-    ensure_search_attributes(&client).await?;
-    Ok(client)
+    let check = ensure_search_attributes(&client).await?;
+    Ok((client, check))
 }
 
 /// Returns the cluster and namespace that the client is connected to.
@@ -61,6 +64,15 @@ pub async fn cluster(client: &Client) -> anyhow::Result<TemporalCluster> {
     let info = service.get_cluster_info(GetClusterInfoRequest {}.into_request()).await?;
     let namespace = client.options().namespace.clone();
     Ok(TemporalCluster { namespace, cluster_id: info.into_inner().cluster_id })
+}
+
+/// Whether the search attributes were checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchAttributeCheck {
+    Passed,
+    /// Temporal does not permit Diagflow to list the search attributes. If one is missing or has the wrong type, the
+    /// reconciler will report the affected runs as stuck.
+    Forbidden,
 }
 
 /// A problem with a search attribute. Runs cannot make progress without their search attributes.
@@ -75,20 +87,15 @@ pub enum SearchAttributeError {
 }
 
 /// Creates missing search attributes and checks the types of existing ones.
-async fn ensure_search_attributes(client: &Client) -> anyhow::Result<()> {
+async fn ensure_search_attributes(client: &Client) -> anyhow::Result<SearchAttributeCheck> {
     let request = ListSearchAttributesRequest { namespace: client.options().namespace.clone() };
     let mut operator = client.connection().operator_service();
-    let existing = match operator.list_search_attributes(request.into_request()).await {
-        Ok(existing) => existing.into_inner().custom_attributes,
-        Err(status) if is_forbidden(&status) => {
-            // If an attribute is missing, the reconciler will report the affected runs as stuck.
-            tracing::warn!("search attributes not checked: Temporal denies access");
-            return Ok(());
-        }
-        Err(status) => return Err(status.into()),
+    let listed = operator.list_search_attributes(request.into_request()).await;
+    let Some(existing) = existing_search_attributes(listed.map(Response::into_inner))? else {
+        return Ok(SearchAttributeCheck::Forbidden);
     };
     let missing = missing_search_attributes(&existing)?;
-    let Some((first, _)) = missing.first() else { return Ok(()) };
+    let Some((first, _)) = missing.first() else { return Ok(SearchAttributeCheck::Passed) };
     let request = AddSearchAttributesRequest {
         search_attributes: missing
             .iter()
@@ -97,11 +104,22 @@ async fn ensure_search_attributes(client: &Client) -> anyhow::Result<()> {
         namespace: client.options().namespace.clone(),
     };
     match operator.add_search_attributes(request.into_request()).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(SearchAttributeCheck::Passed),
         // Another process created the attribute at the same time.
-        Err(status) if status.code() == Code::AlreadyExists => Ok(()),
+        Err(status) if status.code() == Code::AlreadyExists => Ok(SearchAttributeCheck::Passed),
         Err(status) if is_forbidden(&status) => Err(SearchAttributeError::Missing(first).into()),
         Err(status) => Err(status.into()),
+    }
+}
+
+/// Returns the namespace's search attributes, or `None` if Temporal does not permit Diagflow to list them.
+fn existing_search_attributes(
+    listed: Result<ListSearchAttributesResponse, Status>,
+) -> Result<Option<HashMap<String, i32>>, Status> {
+    match listed {
+        Ok(listed) => Ok(Some(listed.custom_attributes)),
+        Err(status) if is_forbidden(&status) => Ok(None),
+        Err(status) => Err(status),
     }
 }
 
@@ -161,10 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_forbidden_registration_is_tolerated() {
-        assert!(is_forbidden(&Status::permission_denied("")));
-        assert!(is_forbidden(&Status::unimplemented("")));
-        assert!(!is_forbidden(&Status::unavailable("")));
-        assert!(!is_forbidden(&Status::not_found("")));
+    fn search_attributes_are_not_checked_where_listing_them_is_forbidden() {
+        for forbidden in [Status::permission_denied(""), Status::unimplemented("")] {
+            assert_eq!(existing_search_attributes(Err(forbidden)).expect("no error"), None);
+        }
+        for other in [Status::unavailable(""), Status::not_found("")] {
+            assert!(existing_search_attributes(Err(other)).is_err());
+        }
+        let listed = ListSearchAttributesResponse::default();
+        let existing = existing_search_attributes(Ok(listed)).expect("no error");
+        assert_eq!(existing, Some(HashMap::new()));
     }
 }

@@ -3,13 +3,14 @@
 
 use super::image_name::image_number;
 use super::sanitize;
-use crate::report::{Finding, Limits, Report};
+use diagflow_locales::Language;
+use diagflow_store::{Finding, Report, ReportLimits};
 
 /// These limits keep the HTML below about 100 kB because mail services clip longer e-mails.
-const LIMITS: Limits = Limits { items: 50, text: 2_000, total: 40_000 };
+const LIMITS: ReportLimits = ReportLimits { items: 50, text: 2_000, total: 40_000 };
 /// These limits bound the time spent sanitizing a huge result. They exceed [`LIMITS`] because sanitizing can shorten
 /// text.
-const BEFORE_SANITIZING: Limits = Limits { items: 50, text: 4_000, total: 80_000 };
+const BEFORE_SANITIZING: ReportLimits = ReportLimits { items: 50, text: 4_000, total: 80_000 };
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EmailReport {
@@ -30,11 +31,11 @@ pub(super) struct EmailFinding {
 }
 
 impl EmailReport {
-    pub(super) fn new(report: &Report) -> EmailReport {
+    pub(super) fn new(report: &Report, language: Language) -> EmailReport {
         // Unknown fields are omitted because they are not written for patients. The API returns all fields.
         let mut report = Report { details: Vec::new(), truncated: false, ..report.clone() };
         report.truncate(&BEFORE_SANITIZING);
-        sanitize(&mut report);
+        sanitize(&mut report, language);
         report.truncate(&LIMITS);
         EmailReport {
             notice: report.notice,
@@ -62,12 +63,13 @@ impl EmailFinding {
     }
 }
 
-fn sanitize(report: &mut Report) {
+fn sanitize(report: &mut Report, language: Language) {
     for text in [&mut report.notice, &mut report.summary] {
         *text = text.as_deref().and_then(paragraphs);
     }
     for finding in &mut report.findings {
-        finding.label = line(&finding.label).unwrap_or_else(|| "Finding".to_owned());
+        finding.label = line(&finding.label)
+            .unwrap_or_else(|| language.text("email-result-finding").to_string());
         finding.confidence = finding.confidence.as_deref().and_then(line);
         finding.description = finding.description.as_deref().and_then(paragraphs);
     }
@@ -91,7 +93,8 @@ mod tests {
 
     fn email_report(result: Value) -> EmailReport {
         let Value::Object(object) = result else { panic!("a result is an object") };
-        EmailReport::new(&Report::from_result(&DiagnosisResult::new(object)))
+        let report = Report::from_result(&DiagnosisResult::new(object));
+        EmailReport::new(&report, Language::English)
     }
 
     #[test]

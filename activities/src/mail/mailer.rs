@@ -2,15 +2,14 @@
 //! outcome afterwards.
 
 use super::client::SmtpClient;
-use super::content::EmailContent;
+use super::content::{EmailContent, EmailOptions};
 use super::error::SendError;
 use super::ledger::{LedgerWrite, RetryLimit, deliver_result};
 use crate::failure::{fail, store_failure};
-use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
     Delivery, DeliveryAttempt, DeliveryId, DeliveryState, DeliveryStatus, Failpoint, FailureCode,
-    FailureReason, InvalidEmailAddress, RetentionPeriod, Store, StoreError,
+    FailureReason, InvalidEmailAddress, PauseTarget, Report, Store, StoreError,
 };
 use diagflow_workflows::contract::DeliverResult;
 use lettre::Message;
@@ -22,20 +21,23 @@ use tokio_util::sync::CancellationToken;
 
 /// Time reserved for recording the outcome after the mail server has replied.
 const WRITE_MARGIN: Duration = Duration::from_secs(5);
+/// Interval between attempts while e-mails are paused. With the retry policy's intervals, which grow to 15 minutes,
+/// patients would wait long after the end of the pause.
+const PAUSE_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Mailer {
     client: SmtpClient,
     from: Mailbox,
-    retention: Option<RetentionPeriod>,
+    options: EmailOptions,
     shutdown: CancellationToken,
 }
 
 type AttemptResult = Result<DeliverResult, ActivityError>;
 
 impl Mailer {
-    pub fn new(client: SmtpClient, from: Mailbox, retention: Option<RetentionPeriod>) -> Mailer {
-        Mailer { client, from, retention, shutdown: CancellationToken::new() }
+    pub fn new(client: SmtpClient, from: Mailbox, options: EmailOptions) -> Mailer {
+        Mailer { client, from, options, shutdown: CancellationToken::new() }
     }
 
     /// Returns the token that stops the mailer. Once it is cancelled, deliveries still waiting for a reply become
@@ -51,6 +53,13 @@ impl Mailer {
             Ok(due) => due,
             Err(result) => return Ok(result),
         };
+        if store.is_paused(PauseTarget::Emails).await.map_err(store_failure)? {
+            return Err(fail(
+                FailureCode::EmailsPaused,
+                "e-mails are paused",
+                Some(PAUSE_INTERVAL),
+            ));
+        }
         Failpoint::BeforeMailClaimed.pass().await;
         // Before the claim, writes are not retried because the delivery stays `planned` if a write fails.
         let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
@@ -133,7 +142,8 @@ impl Mailer {
             .map(|result| Report::from_result(&result))
             .unwrap_or_default();
         let error_code = submission.error_code.as_deref();
-        let content = EmailContent::render(delivery, &report, error_code, self.retention)?;
+        let (language, options) = (submission.language, &self.options);
+        let content = EmailContent::render(delivery, &report, error_code, language, options)?;
         content.into_message(delivery, &self.from, &submission.email)
     }
 }

@@ -6,6 +6,7 @@ mod email_report;
 mod error;
 mod image_name;
 mod ledger;
+mod link;
 mod link_schemes;
 mod mailer;
 mod pool;
@@ -14,7 +15,8 @@ mod settings;
 mod top_level_domains;
 
 pub use client::SmtpClient;
-pub use content::EmailContent;
+pub use content::{EmailContent, EmailOptions};
 pub use error::SendError;
+pub use link::EmailLinks;
 pub use mailer::Mailer;
-pub use settings::{MAX_RESPONSE_TIMEOUT, MailSettings, SmtpTls};
+pub use settings::{MAX_RESPONSE_TIMEOUT, MailContent, MailSettings, SmtpTls};

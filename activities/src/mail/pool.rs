@@ -148,7 +148,7 @@ fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::MAX_RESPONSE_TIMEOUT;
+    use super::super::settings::{MAX_RESPONSE_TIMEOUT, MailContent};
     use super::*;
     use std::task::Poll;
 
@@ -162,6 +162,8 @@ mod tests {
             ca_certificate: Some(b"no certificate".to_vec()),
             from: "no-reply@diagflow.example".parse().expect("an address"),
             pool_size: 1,
+            content: MailContent::Full,
+            link_hours: 72,
             response_timeout: MAX_RESPONSE_TIMEOUT,
         }
     }

@@ -22,6 +22,16 @@ pub enum SmtpTls {
     None,
 }
 
+/// What a result e-mail contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailContent {
+    /// The result, and a link to the submission's page.
+    Full,
+    /// Only a link to the submission's page.
+    Link,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct MailSettings {
     #[serde(rename = "SMTP_HOST")]
@@ -42,6 +52,10 @@ pub struct MailSettings {
     pub from: Mailbox,
     #[serde(rename = "SMTP_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
     pub pool_size: u32,
+    #[serde(rename = "MAIL_CONTENT")]
+    pub content: MailContent,
+    #[serde(rename = "EMAIL_LINK_HOURS", deserialize_with = "within::<_, _, 1, 720>")]
+    pub link_hours: u32,
     /// Maximum time to wait for the reply to the message data. If none arrives, the delivery becomes `unknown`.
     #[serde(rename = "SMTP_RESPONSE_TIMEOUT_SECONDS", deserialize_with = "response_timeout")]
     pub response_timeout: Duration,
