@@ -5,11 +5,13 @@
 mod connections;
 
 use crate::app::{App, AppState};
+use crate::error::ApiError;
 use crate::extract::client_info::Peer;
+use crate::layers::head_limit::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_READ_BYTES};
 use crate::layers::reserved_connections::ReservedConnection;
 use crate::router;
 use crate::server::connections::{
-    ConnectionLimits, ConnectionSlot, Connections, TooManyConnections,
+    AcceptedConnection, ConnectionLimits, Connections, TooManyConnections,
 };
 use crate::settings::ApiSettings;
 use crate::telemetry::{self, OpenConnection};
@@ -46,15 +48,11 @@ const CONNECTION_TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
     write: Duration::from_secs(60),
 };
 
-/// Maximum size of a request head, which matches nginx's default. hyper accepts a larger head if the last read
-/// completes it, so the buffer can grow to twice this size. hyper also reads bodies in chunks of this size.
-const MAX_HEAD_BYTES: usize = 32 * 1024;
-
-/// Sent without reading the request. A client with this many open connections is not worth the effort of parsing its
-/// request.
-const TOO_MANY_CONNECTIONS: &[u8] =
-    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\
-    Connection: close\r\n\r\n";
+/// Size at which hyper stops reading a request head, and rejects it without a body. hyper accepts a larger head if the
+/// last read completes it. The buffer doubles when it is full, so it grows to at most [`MAX_READ_BYTES`].
+const HYPER_MAX_HEAD_BYTES: usize = MAX_HEAD_BYTES + MAX_HEAD_BYTES / 2;
+const _: () = assert!(HYPER_MAX_HEAD_BYTES.next_power_of_two() == MAX_READ_BYTES);
+const HYPER_MAX_HEADERS: usize = 2 * MAX_HEADERS;
 
 /// Serves `app` on `listener` until `shutdown` is cancelled. Then stops accepting connections, ends the event streams,
 /// and waits up to `shutdown_timeout` for requests in progress to finish.
@@ -90,13 +88,13 @@ impl Server {
         let connections = Connections::new(self.limits);
         let (http, reserved_http) = (self.http(false), self.http(true));
         let mut log = SaturationLog::default();
-        while let Some((stream, peer, slot)) =
+        while let Some((stream, peer, accepted)) =
             shutdown.run_until_cancelled(self.accept(&mut listener, &connections)).await
         {
-            log.record(slot.is_reserved);
+            log.record(accepted.is_reserved);
             let mut stream = TimeoutStream::new(stream);
             stream.set_write_timeout(Some(self.timeouts.write));
-            let is_reserved = slot.is_reserved;
+            let is_reserved = accepted.is_reserved;
             let router = self.router.clone().map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer);
                 if is_reserved {
@@ -114,7 +112,7 @@ impl Server {
                 if let Err(error) = connection.await {
                     tracing::debug!(error, "connection failed");
                 }
-                drop(slot);
+                drop(accepted);
             });
         }
         drop(listener);
@@ -132,7 +130,8 @@ impl Server {
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
-            .max_buf_size(MAX_HEAD_BYTES)
+            .max_buf_size(HYPER_MAX_HEAD_BYTES)
+            .max_headers(HYPER_MAX_HEADERS)
             // A reserved connection is released after a single response.
             .keep_alive(!is_reserved);
         http
@@ -143,7 +142,7 @@ impl Server {
         &self,
         listener: &mut TcpListener,
         connections: &Connections,
-    ) -> (TcpStream, Peer, ConnectionSlot) {
+    ) -> (TcpStream, Peer, AcceptedConnection) {
         loop {
             let permit = connections.permit().await;
             // `Listener::accept` skips connections that have already failed, and waits while no file descriptor is
@@ -151,13 +150,14 @@ impl Server {
             let (stream, peer) = Listener::accept(listener).await;
             // A trusted proxy opens connections on behalf of all clients.
             let is_client = !self.settings.is_trusted_proxy(peer.ip());
-            let slot = match connections.admit(permit, is_client.then_some(peer.ip())) {
-                Ok(slot) => slot,
+            let accepted = match connections.admit(permit, is_client.then_some(peer.ip())) {
+                Ok(accepted) => accepted,
                 Err(TooManyConnections) => {
                     telemetry::connection_refused();
-                    // The send buffer of a new connection is empty, so this write rarely fails. If it does, the client
-                    // only sees the connection close.
-                    let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+                    // The request is not read, because a client with this many open connections is not worth the
+                    // effort of parsing it. The send buffer of a new connection is empty, so this write rarely fails.
+                    // If it does, the client only sees the connection close.
+                    let _ = stream.try_write(&ApiError::TooManyConnections.into_raw_response());
                     continue;
                 }
             };
@@ -165,7 +165,7 @@ impl Server {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
-            return (stream, Peer(peer), slot);
+            return (stream, Peer(peer), accepted);
         }
     }
 }

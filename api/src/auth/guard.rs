@@ -8,10 +8,9 @@ use crate::auth::caller::Caller;
 use crate::auth::cookies;
 use crate::auth::credentials::{AuthFailure, authenticate};
 use crate::auth::permissions::Permission;
-use crate::auth::stream_access::{START_TIMEOUT, has_signed_token};
+use crate::auth::stream_access::has_signed_token;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::client_info::ClientInfo;
-use crate::layers::time_limit::run_to_completion;
 use crate::openapi::route::{Documented, operations, writes};
 use crate::openapi::{error_responses, security};
 use axum::extract::{FromRequestParts, Request, State};
@@ -22,9 +21,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use diagflow_store::{Action, ObjectKind};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 use utoipa::openapi::path::Paths;
 use utoipa_axum::router::UtoipaMethodRouter;
 
@@ -53,8 +51,8 @@ pub(crate) fn guarded(
     (schemas, paths, router.route_layer(guard))
 }
 
-/// Like [`guarded`], but for an event stream, whose handler takes a [`StreamCaller`]. During a database outage, the
-/// handler has to check the permission later.
+/// Like [`guarded`], but for an event stream, whose handler has to check the permission with
+/// [`StreamCaller::authorize`]. During a database outage, the handler does so later.
 pub(crate) fn guarded_stream(
     state: &AppState,
     permission: Permission,
@@ -78,105 +76,83 @@ fn document(paths: &mut Paths, permission: Permission) {
 
 async fn authorize(
     State((state, permission)): State<(AppState, Permission)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match UnknownCaller::of(&state, permission, &request).authorize().await {
+    run_guarded(&state, permission, request, next, ApiError::into_response).await
+}
+
+/// Runs the handler if the caller has the permission. Otherwise, returns the response to the error.
+pub(crate) async fn run_guarded(
+    state: &AppState,
+    permission: Permission,
+    mut request: Request,
+    next: Next,
+    reject: impl FnOnce(ApiError) -> Response,
+) -> Response {
+    match UnknownCaller::of(state, permission, &request).authorize().await {
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
-            renew_cookie(&state, &caller, next.run(request).await)
+            renew_cookie(state, &caller, next.run(request).await)
         }
-        Err(error) => error.into_response(),
+        Err(error) => reject(error),
     }
 }
 
+/// Checks a caller with a signed token only in the handler, because an `EventSource` never reconnects after an error
+/// response.
 async fn authorize_stream(
     State((state, permission)): State<(AppState, Permission)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let unknown = UnknownCaller::of(&state, permission, &request);
-    if !has_signed_token(&state, request.headers()) {
-        return authorize(State((state, permission)), request, next).await;
+    let caller = StreamCaller::new(UnknownCaller::of(&state, permission, &request));
+    if !has_signed_token(&state, request.headers())
+        && let Err(error) = caller.authorize().await
+    {
+        return error.into_response();
     }
-    let now = unknown.clone();
-    let mut attempt = run_to_completion(async move { now.authorize().await }).boxed();
-    match tokio::time::timeout(START_TIMEOUT, &mut attempt).await.map(Result::flatten) {
-        Ok(Ok(caller)) => {
-            request.extensions_mut().insert(caller.clone());
-            renew_cookie(&state, &caller, next.run(request).await)
-        }
-        Ok(Err(error)) if !error.is_database_outage() => error.into_response(),
-        Ok(Err(_)) => {
-            request.extensions_mut().insert(PendingCaller::new(unknown, None));
-            next.run(request).await
-        }
-        Err(_) => {
-            request.extensions_mut().insert(PendingCaller::new(unknown, Some(attempt)));
-            next.run(request).await
-        }
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    match caller.authorized.get() {
+        Some(caller) => renew_cookie(&state, caller, response),
+        None => response,
     }
 }
 
-/// The caller who opens a guarded event stream.
+/// The caller who opens a guarded event stream. Until it is authorized, nothing is known about it except that we issued
+/// its token.
 #[derive(Clone)]
-pub(crate) enum StreamCaller {
-    Authorized(Box<Caller>),
-    /// The database did not respond, so nothing is known about the caller except that we issued its token.
-    Pending(Box<PendingCaller>),
+pub(crate) struct StreamCaller {
+    unknown: UnknownCaller,
+    authorized: Arc<OnceCell<Caller>>,
 }
 
 impl StreamCaller {
-    /// Returns the caller if it has the required permission.
-    pub(crate) async fn authorize(self) -> ApiResult<Caller> {
-        match self {
-            StreamCaller::Authorized(caller) => Ok(*caller),
-            StreamCaller::Pending(pending) => pending.authorize().await,
-        }
+    fn new(unknown: UnknownCaller) -> Self {
+        Self { unknown, authorized: Arc::default() }
+    }
+
+    /// Returns the caller if it has the required permission. A caller that has been authorized is not checked, counted
+    /// or audited again.
+    pub(crate) async fn authorize(&self) -> ApiResult<Caller> {
+        let caller = self.authorized.get_or_try_init(|| self.unknown.authorize()).await;
+        caller.cloned()
     }
 }
 
 impl FromRequestParts<AppState> for StreamCaller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
-        match parts.extensions.get::<PendingCaller>() {
-            Some(pending) => Ok(StreamCaller::Pending(Box::new(pending.clone()))),
-            None => {
-                let caller = Caller::from_request_parts(parts, state).await?;
-                Ok(StreamCaller::Authorized(Box::new(caller)))
-            }
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> ApiResult<Self> {
+        let caller = parts.extensions.get::<StreamCaller>();
+        caller.cloned().ok_or_else(|| {
+            ApiError::internal("the handler takes a stream caller, but its route has no guard")
+        })
     }
 }
 
 impl Documented for StreamCaller {}
-
-type Attempt = BoxFuture<'static, ApiResult<ApiResult<Caller>>>;
-
-/// A caller whose credentials could not be checked in time.
-#[derive(Clone)]
-pub(crate) struct PendingCaller {
-    unknown: UnknownCaller,
-    /// The check that is still running, until [`PendingCaller::authorize`] takes it. A second check would count and
-    /// audit the request twice.
-    running: Arc<Mutex<Option<Attempt>>>,
-}
-
-impl PendingCaller {
-    fn new(unknown: UnknownCaller, running: Option<Attempt>) -> Self {
-        Self { unknown, running: Arc::new(Mutex::new(running)) }
-    }
-
-    async fn authorize(&self) -> ApiResult<Caller> {
-        // A panic cannot leave the attempt inconsistent.
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match running {
-            Some(attempt) => attempt.await.flatten(),
-            None => self.unknown.authorize().await,
-        }
-    }
-}
 
 /// A caller whose credentials have not been checked yet.
 #[derive(Clone)]

@@ -46,7 +46,7 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Tokens are signed with the current key, and verified with the current and previous keys.
+    /// Tokens are signed with the current key, and verified with the current key and the other keys.
     pub(crate) fn new(settings: &JwtSettings) -> Self {
         hmac_provider::install();
         let algorithm = match settings.algorithm {
@@ -56,7 +56,7 @@ impl AccessTokens {
         };
         let bytes = |secret: &SecretString| secret.expose_secret().as_bytes().to_vec();
         let current = bytes(&settings.secret_key);
-        let all = std::iter::once(current.clone()).chain(settings.previous_keys.iter().map(bytes));
+        let all = std::iter::once(current.clone()).chain(settings.other_keys.iter().map(bytes));
         Self {
             algorithm,
             lifetime: settings.lifetime,
@@ -135,10 +135,10 @@ mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use serde_json::{Value, json};
 
-    fn signer(key: &str, previous: &[&str]) -> AccessTokens {
+    fn signer(key: &str, others: &[&str]) -> AccessTokens {
         AccessTokens::new(&JwtSettings {
             secret_key: key.into(),
-            previous_keys: previous.iter().map(|key| (*key).into()).collect(),
+            other_keys: others.iter().map(|key| (*key).into()).collect(),
             algorithm: JwtAlgorithm::Hs256,
             lifetime: Duration::from_secs(900),
         })
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_signed_with_the_current_or_a_previous_key_is_valid() {
+    fn a_token_signed_with_the_current_or_another_key_is_valid() {
         let (user, session) = (UserId::new(), SessionId::new());
         let token = signer("a key", &[]).issue(user, session);
         let verified = signer("a key", &[]).verify(&token).expect("verified");

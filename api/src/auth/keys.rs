@@ -7,7 +7,7 @@ use crate::auth::refresh::RefreshTokens;
 use crate::auth::submission_tokens::SubmissionTokens;
 use crate::auth::webhook::WebhookKey;
 use crate::settings::ApiSettings;
-use diagflow_store::{AuditKey, LinkKey};
+use diagflow_store::{AuditKey, EmailLinkKey, LinkKey};
 
 pub(crate) struct Keys {
     pub(crate) submission_tokens: SubmissionTokens,
@@ -17,6 +17,7 @@ pub(crate) struct Keys {
     pub(crate) device_cookies: DeviceCookies,
     pub(crate) audit: AuditKey,
     pub(crate) links: LinkKey,
+    pub(crate) email_links: EmailLinkKey,
     /// `None` if LoopAI callbacks are disabled.
     pub(crate) webhook: Option<WebhookKey>,
 }
@@ -31,6 +32,7 @@ impl Keys {
             device_cookies: DeviceCookies::new(&settings.secret_keys),
             audit: AuditKey::new(&settings.audit_keys),
             links: LinkKey::new(&settings.secret_keys),
+            email_links: EmailLinkKey::new(&settings.secret_keys),
             webhook: settings.callback_secret.as_ref().map(WebhookKey::new),
         }
     }

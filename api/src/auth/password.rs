@@ -141,6 +141,7 @@ pub fn hash_password(password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn weak_passwords_are_rejected() {
@@ -169,6 +170,22 @@ mod tests {
         assert_eq!(examined("Größe"), "Größe");
         let strong_end = format!("{}x7Kq-v92P-tt0m", "a".repeat(EXAMINED_LENGTH));
         assert_eq!(check_password(&strong_end, "", ""), Err(WeakPassword::TooCommon));
+    }
+
+    #[tokio::test]
+    async fn sign_ins_do_not_wait_for_checks_of_new_passwords() {
+        let passwords = PasswordService::new();
+        let permits = u32::try_from(MAX_CONCURRENT_CHECKS).expect("a small number");
+        let checks = passwords.checks.acquire_many(permits).await.expect("permits");
+
+        let sign_in = async {
+            let stored = passwords.hash("correct horse battery staple").await;
+            passwords.verify("correct horse battery staple", Some(stored)).await
+        };
+
+        let signed_in = tokio::time::timeout(Duration::from_secs(20), sign_in).await;
+        assert!(signed_in.expect("no wait for a check"));
+        drop(checks);
     }
 
     #[tokio::test]

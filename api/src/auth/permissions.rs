@@ -38,6 +38,15 @@ pub(crate) enum Permission {
     SubmissionsExport,
     #[strum(serialize = "deliveries:resend")]
     DeliveriesResend,
+    /// Pause and resume requests to LoopAI and e-mails.
+    #[strum(serialize = "service:pause")]
+    ServicePause,
+    /// Read the state of the service's dependencies.
+    #[strum(serialize = "service:read")]
+    ServiceRead,
+    /// Read the settings in use, without secrets.
+    #[strum(serialize = "settings:read")]
+    SettingsRead,
     #[strum(serialize = "users:read")]
     UsersRead,
     /// Create and change accounts, end their sessions, and create and revoke their API keys.
@@ -65,6 +74,9 @@ const ALLOWED: &[(Role, &[Permission])] = &[
             SubmissionsCorrect,
             SubmissionsExport,
             DeliveriesResend,
+            ServicePause,
+            ServiceRead,
+            SettingsRead,
             UsersRead,
             UsersWrite,
             AuditRead,
@@ -81,6 +93,8 @@ const ALLOWED: &[(Role, &[Permission])] = &[
             SubmissionsUpdate,
             SubmissionsCorrect,
             DeliveriesResend,
+            ServicePause,
+            ServiceRead,
         ],
     ),
     (Role::Clinician, &[AccountSelf, SubmissionsRead, ClinicalRead, SubmissionsUpdate]),

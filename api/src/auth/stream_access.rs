@@ -10,16 +10,16 @@ use crate::auth::cookies;
 use crate::auth::credentials::bearer;
 use crate::auth::watch::AccessWatch;
 use crate::error::ApiResult;
-use crate::layers::time_limit::run_to_completion;
+use crate::own_task::run_to_completion;
 use crate::request_id;
 use axum::http::HeaderMap;
 use diagflow_store::UserId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Maximum time that each step before the response waits for the database. After that, the stream is opened and waits
-/// instead.
+/// Maximum time that the response waits for the database. After that, the stream is opened and waits instead.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed query.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,15 +31,17 @@ pub(crate) enum StreamAccess {
 }
 
 impl StreamAccess {
-    /// `authorize` checks access against the database, and may be called several times.
+    /// `authorize` checks access against the database, and may be called several times. Waits for the first call until
+    /// `deadline`.
     pub(crate) async fn obtain<F>(
         authorize: impl Fn() -> F + Send + 'static,
+        deadline: Instant,
     ) -> ApiResult<StreamAccess>
     where
         F: Future<Output = ApiResult<AccessWatch>> + Send + 'static,
     {
         let mut attempt = run_to_completion(authorize()).boxed();
-        match tokio::time::timeout(START_TIMEOUT, &mut attempt).await.map(Result::flatten) {
+        match tokio::time::timeout_at(deadline, &mut attempt).await.map(Result::flatten) {
             Ok(Ok(watch)) => return Ok(StreamAccess::Granted(watch)),
             Ok(Err(error)) if !error.is_database_outage() => return Err(error),
             Ok(Err(_)) => attempt = run_after_pause(authorize()),

@@ -4,13 +4,14 @@
 //! An event's id is its row number in the table. Rows can become visible out of order (see [`super::cursor`]), so a
 //! client may also have missed rows numbered slightly below its last id.
 
+use crate::error::ApiResult;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
-use crate::events::own_task::in_own_task;
 use crate::events::wire;
 use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
 use crate::openapi::names::{SubmissionStatus, SubmissionStep};
+use crate::own_task::run_to_completion;
 use async_stream::stream;
 use axum::body::Bytes;
 use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
@@ -59,7 +60,7 @@ pub(crate) fn all_events(source: AllEvents) -> impl Stream<Item = Bytes> + Send 
             match source.start().await {
                 Ok(started) => break started,
                 Err(error) => {
-                    tracing::debug!(error = error.kind(), "event stream is waiting for the database");
+                    tracing::debug!(error = error.code(), "event stream is waiting for the database");
                 }
             }
             tokio::time::sleep(DATABASE_RETRY).await;
@@ -101,17 +102,17 @@ enum MissedChanges {
 
 impl AllEvents {
     /// Reads the changes the client missed.
-    async fn start(&self) -> StoreResult<Started> {
+    async fn start(&self) -> ApiResult<Started> {
         let (store, last) = (self.store.clone(), self.last);
-        in_own_task(async move { read_missed(&store, last).await }).await
+        Ok(run_to_completion(async move { read_missed(&store, last).await }).await??)
     }
 
     /// Returns the rows after row `after`. If the database does not respond, returns no rows, and the next query will
     /// return them.
     async fn read(&self, after: i64) -> Vec<EventRow> {
         let store = self.store.clone();
-        let read = in_own_task(async move { store.events_after_id(after, &[], BATCH).await });
-        read.await.unwrap_or_default()
+        let read = run_to_completion(async move { store.events_after_id(after, &[], BATCH).await });
+        read.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,6 @@
 pub(crate) mod all_events;
 mod cursor;
 pub(crate) mod event_hub;
-mod own_task;
-pub(crate) mod stream_slots;
+pub(crate) mod stream_permits;
 pub(crate) mod submission_events;
 pub(crate) mod wire;

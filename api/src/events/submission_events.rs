@@ -3,15 +3,16 @@
 //! If the database is unavailable when a stream is opened, the stream waits for it, because an `EventSource` never
 //! reconnects after an error response. Until the database responds, it is unknown whether the submission exists.
 
+use crate::error::ApiResult;
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
-use crate::events::own_task::in_own_task;
 use crate::events::wire;
 use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
 use crate::openapi::names::{EmailStatus, SubmissionStatus, SubmissionStep};
+use crate::own_task::run_to_completion;
 use async_stream::stream;
 use axum::body::Bytes;
-use diagflow_store::{Event, EventName, Step, Store, StoreResult, SubmissionId, result_message};
+use diagflow_store::{Event, EventName, Step, Store, SubmissionId, result_message};
 use futures::Stream;
 use serde::Serialize;
 use std::time::Duration;
@@ -58,8 +59,8 @@ pub(crate) async fn find_start(
     submission: SubmissionId,
     by_token: bool,
     last: LastEventId,
-) -> StoreResult<Start> {
-    in_own_task(async move {
+) -> ApiResult<Start> {
+    run_to_completion(async move {
         let Some(row) = store.submission(submission).await? else { return Ok(Start::NotFound) };
         if by_token && row.token_revoked_at.is_some() {
             return Ok(Start::NotFound);
@@ -81,6 +82,7 @@ pub(crate) async fn find_start(
         Ok(Start::After(after))
     })
     .await
+    .flatten()
 }
 
 /// Data of the event `status_update`.
@@ -146,7 +148,7 @@ pub(crate) fn submission_events(mut follow: FollowSubmission) -> impl Stream<Ite
                 }
                 Err(error) => {
                     // The hub logs a warning once for all streams.
-                    tracing::debug!(error = error.kind(), "event stream is waiting for the database");
+                    tracing::debug!(error = error.code(), "event stream is waiting for the database");
                     DATABASE_RETRY
                 }
             };
@@ -157,7 +159,7 @@ pub(crate) fn submission_events(mut follow: FollowSubmission) -> impl Stream<Ite
 }
 
 impl FollowSubmission {
-    async fn read(&mut self) -> StoreResult<(Vec<StreamEvent>, AfterBatch)> {
+    async fn read(&mut self) -> ApiResult<(Vec<StreamEvent>, AfterBatch)> {
         let after = match self.position {
             Position::After(after) => after,
             Position::Unknown(last) => {
@@ -191,21 +193,25 @@ impl FollowSubmission {
         }
     }
 
-    async fn read_at_most(&self, after: i32, limit: i64) -> StoreResult<Vec<Event>> {
+    async fn read_at_most(&self, after: i32, limit: i64) -> ApiResult<Vec<Event>> {
         let (store, submission) = (self.store.clone(), self.submission);
-        in_own_task(async move { store.events_page(submission, after, limit).await }).await
+        let events =
+            run_to_completion(async move { store.events_page(submission, after, limit).await });
+        Ok(events.await??)
     }
 
-    async fn is_token_revoked(&self) -> StoreResult<bool> {
+    async fn is_token_revoked(&self) -> ApiResult<bool> {
         let (store, submission) = (self.store.clone(), self.submission);
-        in_own_task(async move { store.is_token_revoked(submission).await }).await
+        let revoked = run_to_completion(async move { store.is_token_revoked(submission).await });
+        Ok(revoked.await??)
     }
 
     /// Holds back the last event, `result_ready`, for up to `email_wait`, because its message depends on whether the
     /// e-mail was sent.
-    async fn wait_for_email(&self, events: &mut Vec<StreamEvent>) -> StoreResult<AfterBatch> {
+    async fn wait_for_email(&self, events: &mut Vec<StreamEvent>) -> ApiResult<AfterBatch> {
         let (store, submission) = (self.store.clone(), self.submission);
-        let email = in_own_task(async move { store.result_email(submission).await }).await?;
+        let email =
+            run_to_completion(async move { store.result_email(submission).await }).await??;
         let status = email.and_then(|email| email.status);
         let left = email.map_or(Duration::ZERO, |email| self.email_wait.saturating_sub(email.age));
         if status.is_some_and(|status| !status.is_settled()) && !left.is_zero() {

@@ -5,7 +5,7 @@
 use crate::app::AppState;
 use crate::auth::stream_access::StreamAccess;
 use crate::error::{ApiError, STREAM_RETRY_SECONDS};
-use crate::events::stream_slots::StreamSlot;
+use crate::events::stream_permits::StreamPermit;
 use crate::extract::stream_client::StreamClient;
 use crate::telemetry::{self, OpenStream};
 use async_stream::stream;
@@ -46,21 +46,16 @@ pub(crate) fn response(
     access: StreamAccess,
 ) -> Response {
     let account = access.account();
-    let slot = state.streams.open(client.key).and_then(|slot| slot.for_account(account));
-    let Some(slot) = slot else { return refuse(client) };
+    let permit = state.streams.open(client.key).and_then(|permit| permit.for_account(account));
+    let Some(permit) = permit else {
+        telemetry::stream_refused();
+        return ApiError::TooManyStreams.into_response();
+    };
     let closing = state.closing.clone();
-    let events = with_access(events, access, slot);
+    let events = with_access(events, access, permit);
     let heartbeat = state.app.settings.events_heartbeat;
     let stream = with_heartbeats(events, heartbeat, async move { closing.cancelled().await });
     body(stream.map(Ok::<_, Infallible>))
-}
-
-fn refuse(client: &StreamClient) -> Response {
-    telemetry::stream_refused();
-    match client.accepts_stream {
-        true => reconnect_after(STREAM_RETRY_SECONDS),
-        false => ApiError::TooManyStreams.into_response(),
-    }
 }
 
 /// Returns an empty response that makes an `EventSource` reconnect after this many seconds. After an error response, it
@@ -87,23 +82,23 @@ fn body(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) 
     (headers, Body::from_stream(stream)).into_response()
 }
 
-/// Returns the events until the reader loses access. No event is read before access has been granted. `slot` is held
+/// Returns the events until the reader loses access. No event is read before access has been granted. `permit` is held
 /// until the stream ends.
 fn with_access(
     events: impl Stream<Item = Bytes> + Send + 'static,
     access: StreamAccess,
-    slot: StreamSlot,
+    permit: StreamPermit,
 ) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        let (watch, _slot) = match access {
-            StreamAccess::Granted(watch) => (watch, slot),
+        let (watch, _permit) = match access {
+            StreamAccess::Granted(watch) => (watch, permit),
             StreamAccess::Pending(granted) => {
                 // Some proxies hold back the headers until the first bytes of the body arrive.
                 yield HEARTBEAT;
                 let Some(watch) = granted.await else { return };
                 // The account was unknown until access was granted.
-                match slot.for_account(watch.account()) {
-                    Some(slot) => (watch, slot),
+                match permit.for_account(watch.account()) {
+                    Some(permit) => (watch, permit),
                     None => {
                         telemetry::stream_refused();
                         yield reconnect_text(STREAM_RETRY_SECONDS);
@@ -148,7 +143,7 @@ fn with_heartbeats(
 mod tests {
     use super::*;
     use crate::auth::watch::AccessWatch;
-    use crate::events::stream_slots::StreamSlots;
+    use crate::events::stream_permits::StreamPermits;
     use crate::settings::OpenLimits;
     use futures::{FutureExt, stream};
     use serde_json::json;
@@ -191,10 +186,10 @@ mod tests {
         assert_eq!(parts.count().now_or_never(), Some(0), "the stream ends after the last event");
     }
 
-    fn slot() -> StreamSlot {
+    fn permit() -> StreamPermit {
         let limits =
             OpenLimits { connections_per_client: 1, streams_per_client: 1, streams_per_account: 1 };
-        StreamSlots::new(&limits).open(Ipv4Addr::LOCALHOST.into()).expect("the first stream")
+        StreamPermits::new(&limits).open(Ipv4Addr::LOCALHOST.into()).expect("the first stream")
     }
 
     #[tokio::test]
@@ -204,7 +199,7 @@ mod tests {
         let (grant, granted) = tokio::sync::oneshot::channel();
         let granted = granted.map(|watch| watch.ok().flatten()).boxed();
         let events = stream::iter([RETRY]).chain(stream::pending());
-        let mut parts = with_access(events, StreamAccess::Pending(granted), slot()).boxed();
+        let mut parts = with_access(events, StreamAccess::Pending(granted), permit()).boxed();
         assert_eq!(parts.next().await, Some(HEARTBEAT));
         assert_eq!(parts.next().now_or_never(), None, "no event is sent before access is granted");
         assert!(grant.send(Some(watch)).is_ok());
@@ -213,7 +208,7 @@ mod tests {
         assert_eq!(parts.next().await, None, "the stream ends when access is lost");
 
         let denied = std::future::ready(None).boxed();
-        let parts = with_access(stream::repeat(RETRY), StreamAccess::Pending(denied), slot());
+        let parts = with_access(stream::repeat(RETRY), StreamAccess::Pending(denied), permit());
         assert_eq!(parts.collect::<Vec<_>>().await, [HEARTBEAT]);
     }
 

@@ -1,5 +1,6 @@
 //! Extractors. Each extractor reads and checks one part of a request, and documents its parameters and errors.
 
+pub(crate) mod accepted_language;
 pub(crate) mod body;
 pub(crate) mod client_info;
 pub(crate) mod content_encoding;

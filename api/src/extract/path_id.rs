@@ -1,11 +1,14 @@
 use crate::error::{ApiError, ErrorCode};
+use crate::openapi::names::ServicePart;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use diagflow_store::{ApiKeyId, DeliveryId, FileId, SessionId, SubmissionId, UserId};
+use diagflow_store::{ApiKeyId, DeliveryId, FileId, PauseTarget, SessionId, SubmissionId, UserId};
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
-use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, Required, SchemaFormat, Type};
 
 /// The id in a path, or a tuple of all ids in path order. If an id cannot be parsed, the error is `not_found`.
 pub(crate) struct PathId<T>(pub(crate) T);
@@ -20,11 +23,21 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<
 }
 
 pub(crate) trait Ids {
-    const DESCRIPTIONS: &'static [&'static str];
+    /// Returns the description and the schema of each id.
+    fn documentation() -> Vec<(&'static str, RefOr<Schema>)>;
 }
 
 trait Id {
     const DESCRIPTION: &'static str;
+
+    fn schema() -> RefOr<Schema> {
+        let uuid = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(uuid)).into()
+    }
+
+    fn documentation() -> (&'static str, RefOr<Schema>) {
+        (Self::DESCRIPTION, Self::schema())
+    }
 }
 
 impl Id for SubmissionId {
@@ -55,29 +68,40 @@ impl Id for String {
     const DESCRIPTION: &'static str = "Temporal run id.";
 }
 
+impl Id for PauseTarget {
+    const DESCRIPTION: &'static str = "Part of the service.";
+
+    fn schema() -> RefOr<Schema> {
+        Ref::from_schema_name(ServicePart::name()).into()
+    }
+}
+
 impl<T: Id> Ids for T {
-    const DESCRIPTIONS: &'static [&'static str] = &[T::DESCRIPTION];
+    fn documentation() -> Vec<(&'static str, RefOr<Schema>)> {
+        vec![<T as Id>::documentation()]
+    }
 }
 
 impl<A: Id, B: Id> Ids for (A, B) {
-    const DESCRIPTIONS: &'static [&'static str] = &[A::DESCRIPTION, B::DESCRIPTION];
+    fn documentation() -> Vec<(&'static str, RefOr<Schema>)> {
+        vec![<A as Id>::documentation(), <B as Id>::documentation()]
+    }
 }
 
 impl<T: Ids> Documented for PathId<T> {
     fn document(route: &mut RouteDocument<'_>) {
         let names: Vec<_> = route.path_parameters().map(str::to_owned).collect();
-        let parameters = names.into_iter().zip(T::DESCRIPTIONS).map(|(name, description)| {
-            let uuid = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .description(Some(*description))
-                .schema(Some(uuid))
-                .build()
-        });
+        let documentation = T::documentation();
+        let parameters =
+            names.into_iter().zip(documentation).map(|(name, (description, schema))| {
+                ParameterBuilder::new()
+                    .name(name)
+                    .parameter_in(ParameterIn::Path)
+                    .required(Required::True)
+                    .description(Some(description))
+                    .schema(Some(schema))
+                    .build()
+            });
         route.add_parameters(parameters);
         route.add_errors(&[ErrorCode::NotFound]);
     }

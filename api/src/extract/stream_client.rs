@@ -14,10 +14,9 @@ use std::net::IpAddr;
 pub(crate) struct StreamClient {
     /// See [`ClientInfo::key`].
     pub(crate) key: IpAddr,
-    /// Whether the client accepts event streams, as an `EventSource` does.
-    pub(crate) accepts_stream: bool,
 }
 
+/// Whether the client accepts event streams, as an `EventSource` does.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     accepted.filter_map(|value| value.to_str().ok()).any(|it| it.contains("text/event-stream"))
@@ -28,7 +27,7 @@ impl FromRequestParts<AppState> for StreamClient {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
         let client = ClientInfo::from_request_parts(parts, state).await?;
-        Ok(Self { key: client.key(), accepts_stream: accepts_event_stream(&parts.headers) })
+        Ok(Self { key: client.key() })
     }
 }
 

@@ -7,18 +7,22 @@ use crate::auth::caller::{Caller, anonymous_entry};
 use crate::auth::cookies as session_cookies;
 use crate::auth::credentials::{AuthFailure, authenticate, bearer};
 use crate::auth::permissions::Permission;
-use crate::auth::stream_access::{StreamAccess, has_signed_token};
+use crate::auth::stream_access::{START_TIMEOUT, StreamAccess, has_signed_token};
 use crate::auth::watch::AccessWatch;
 use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
 use crate::openapi::route::{Documented, RouteDocument};
 use crate::openapi::security;
+use crate::own_task::run_to_completion;
 use crate::settings::ApiSettings;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
+use serde::Deserialize;
+use std::marker::PhantomData;
+use tokio::time::Instant;
 
 /// The cookies of all submissions have this name, but different paths.
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
@@ -35,14 +39,30 @@ pub(crate) fn cancel_path(submission: SubmissionId) -> String {
     format!("/api/user/cancel/{submission}")
 }
 
+pub(crate) fn erase_path(submission: SubmissionId) -> String {
+    format!("/api/user/erase/{submission}")
+}
+
+/// Returns the path of the submission's photos, to which the position of a photo is appended.
+pub(crate) fn photos_path(submission: SubmissionId) -> String {
+    format!("/api/user/files/{submission}")
+}
+
+/// Path of the submission's page.
+pub(crate) fn page_path(submission: SubmissionId) -> String {
+    format!("/s/{submission}")
+}
+
 /// Returns cookies for `EventSource`, which cannot send headers. Each of the submission's paths has its own cookie, so
 /// a browser with many submissions sends only the cookie for the requested path.
 pub(crate) fn cookies(
     settings: &ApiSettings,
     submission: SubmissionId,
     token: &str,
-) -> [Cookie<'static>; 3] {
-    [status_path(submission), events_path(submission), cancel_path(submission)].map(|path| {
+) -> [Cookie<'static>; 6] {
+    let paths = [status_path, events_path, cancel_path, erase_path, photos_path, page_path]
+        .map(|path| path(submission));
+    paths.map(|path| {
         Cookie::build((settings.cookie_name(ACCESS_COOKIE, &path), token.to_owned()))
             .path(path)
             .http_only(true)
@@ -69,6 +89,18 @@ impl SubmissionAccess {
             None | Some((_, Permission::SubmissionsReadOwn)) => true,
             Some((caller, _)) => caller.has_permission(Permission::ClinicalRead),
         }
+    }
+
+    /// Whether the submission's access token grants access.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.reader.is_none()
+    }
+
+    /// Returns an entry about an action of the account reading the submission, or `None` if the submission's access
+    /// token grants access.
+    pub(crate) fn audit_entry(&self, action: Action) -> Option<NewAuditEntry> {
+        let (caller, _) = self.reader.as_ref()?;
+        Some(caller.audit_entry(action, ObjectKind::Submission, self.submission.id))
     }
 
     /// Returns a watch that ends a stream when the reader loses access.
@@ -111,13 +143,16 @@ impl Documented for SubmissionAccess {
     }
 }
 
-/// Permission to follow the submission in the path. An access token is verified without the database, so the submission
-/// may not exist or may have been deleted.
+/// Permission to follow the submission in the path, which may not exist or may have been deleted if the submission's
+/// access token grants access.
 pub(crate) struct FollowAccess {
     pub(crate) submission: SubmissionId,
     pub(crate) access: StreamAccess,
-    /// Whether the submission's access token grants access. The token may have been revoked.
+    /// Whether the submission's access token grants access. If the database did not respond, the token may have been
+    /// revoked.
     pub(crate) by_token: bool,
+    /// Until when the response may wait for the database.
+    pub(crate) deadline: Instant,
 }
 
 impl FromRequestParts<AppState> for FollowAccess {
@@ -125,27 +160,39 @@ impl FromRequestParts<AppState> for FollowAccess {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let (submission, token) = verify_token(parts, state, Action::SubmissionView).await?;
-        let by_token = token == Token::Valid;
-        let access = match token {
-            Token::Valid => StreamAccess::Granted(AccessWatch::until_shutdown(state)),
-            Token::Other if has_signed_token(state, &parts.headers) => {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let by_token =
+            token == Token::Valid && !is_known_to_be_revoked(state, submission, deadline).await;
+        let access = if by_token {
+            StreamAccess::Granted(AccessWatch::until_shutdown(state))
+        } else if has_signed_token(state, &parts.headers) {
+            let (parts, state) = (parts.clone(), state.clone());
+            let authorize = move || {
                 let (parts, state) = (parts.clone(), state.clone());
-                let authorize = move || {
-                    let (parts, state) = (parts.clone(), state.clone());
-                    async move {
-                        let access = access_by_account(&parts, &state, submission).await?;
-                        Ok(access.watch(&state))
-                    }
-                };
-                StreamAccess::obtain(authorize).await?
-            }
-            Token::Other => {
-                let access = access_by_account(parts, state, submission).await?;
-                StreamAccess::Granted(access.watch(state))
-            }
+                async move {
+                    let access = access_by_account(&parts, &state, submission).await?;
+                    Ok(access.watch(&state))
+                }
+            };
+            StreamAccess::obtain(authorize, deadline).await?
+        } else {
+            let access = access_by_account(parts, state, submission).await?;
+            StreamAccess::Granted(access.watch(state))
         };
-        Ok(FollowAccess { submission, access, by_token })
+        Ok(FollowAccess { submission, access, by_token, deadline })
     }
+}
+
+/// Whether the submission's access token was revoked. Returns `false` if the database does not respond in time, because
+/// the stream checks the token again.
+async fn is_known_to_be_revoked(
+    state: &AppState,
+    submission: SubmissionId,
+    deadline: Instant,
+) -> bool {
+    let store = state.app.store.clone();
+    let revoked = run_to_completion(async move { store.is_token_revoked(submission).await });
+    matches!(tokio::time::timeout_at(deadline, revoked).await, Ok(Ok(Ok(true))))
 }
 
 impl Documented for FollowAccess {
@@ -154,38 +201,55 @@ impl Documented for FollowAccess {
     }
 }
 
-/// The patient's permission to cancel the submission in the path, which may not exist or may have been deleted. Only
-/// the submission's access token grants this permission. Staff use a separate route, which requires a reason.
-pub(crate) struct CancelAccess {
-    pub(crate) submission: SubmissionId,
-    client: ClientInfo,
+/// An action that requires the submission's access token.
+pub(crate) trait PatientAction {
+    const ACTION: Action;
 }
 
-impl CancelAccess {
+pub(crate) enum CancelAction {}
+
+impl PatientAction for CancelAction {
+    const ACTION: Action = Action::SubmissionCancel;
+}
+
+pub(crate) enum EraseAction {}
+
+impl PatientAction for EraseAction {
+    const ACTION: Action = Action::SubmissionErase;
+}
+
+/// The patient's permission to change the submission in the path, which may not exist or may have been deleted. Only
+/// the submission's access token grants this permission. Staff use separate routes, which require a reason.
+pub(crate) struct PatientAccess<A> {
+    pub(crate) submission: SubmissionId,
+    client: ClientInfo,
+    action: PhantomData<A>,
+}
+
+impl<A: PatientAction> PatientAccess<A> {
     pub(crate) fn audit_entry(&self, state: &AppState) -> NewAuditEntry {
-        let entry = anonymous_entry(state, &self.client, "", Action::SubmissionCancel);
+        let entry = anonymous_entry(state, &self.client, "", A::ACTION);
         let (object_kind, object_id) = (ObjectKind::Submission, self.submission.to_string());
         NewAuditEntry { object_kind, object_id, ..entry }.with("credential", "submission_token")
     }
 }
 
-impl FromRequestParts<AppState> for CancelAccess {
+impl<A: PatientAction> FromRequestParts<AppState> for PatientAccess<A> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let action = Action::SubmissionCancel;
-        let (submission, token) = verify_token(parts, state, action).await?;
+        let (submission, token) = verify_token(parts, state, A::ACTION).await?;
         if token == Token::Other || state.app.store.is_token_revoked(submission).await? {
             let failure = ApiError::TokenInvalid.into();
-            return Err(deny(parts, state, submission, failure, action).await);
+            return Err(deny(parts, state, submission, failure, A::ACTION).await);
         }
         let proxies = &state.app.settings.proxies;
         let client = ClientInfo::of(&parts.headers, &parts.extensions, proxies);
-        Ok(CancelAccess { submission, client })
+        Ok(PatientAccess { submission, client, action: PhantomData })
     }
 }
 
-impl Documented for CancelAccess {
+impl<A: PatientAction> Documented for PatientAccess<A> {
     fn document(route: &mut RouteDocument<'_>) {
         document_token(route);
     }
@@ -195,6 +259,12 @@ fn document_token(route: &mut RouteDocument<'_>) {
     PathId::<SubmissionId>::document(route);
     route.operation().security = Some(security::submission_token().to_vec());
     route.add_errors(&[ErrorCode::TokenRequired, ErrorCode::TooManyRequests]);
+}
+
+/// The submission in a path, which may have more parameters.
+#[derive(Deserialize)]
+struct InPath {
+    id: SubmissionId,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -212,7 +282,7 @@ async fn verify_token(
     state: &AppState,
     action: Action,
 ) -> Result<(SubmissionId, Token), ApiError> {
-    let PathId(id) = PathId::<SubmissionId>::from_request_parts(parts, state).await?;
+    let PathId(InPath { id }) = PathId::from_request_parts(parts, state).await?;
     let settings = &state.app.settings;
     let tokens = presented_tokens(settings, parts);
     if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {

@@ -80,6 +80,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) comments: DraftValue<'a>,
     pub(crate) consent: DraftValue<'a>,
     pub(crate) consent_version: DraftValue<'a>,
+    /// Only in forms. JSON requests send the header.
+    pub(crate) idempotency_key: DraftValue<'a>,
     pub(crate) images: DraftImages<'a>,
     /// At most [`MAX_UNKNOWN_FIELDS`] fields.
     pub(crate) unknown: Vec<UnknownField>,

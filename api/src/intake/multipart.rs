@@ -4,7 +4,7 @@
 use crate::error::ApiError;
 use crate::intake::content_disposition::ContentDisposition;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftValue, is_data_url, is_image_field};
-use crate::intake::form_feed::{FieldTooFar, PARSER_MEMORY, ParserProgress, feed};
+use crate::intake::form_feed::{FieldTooFar, FormFeed, PARSER_MEMORY};
 use crate::intake::upload_memory::MemoryReservation;
 use crate::intake::validation_errors::Limits;
 use crate::layers::time_limit::body_error;
@@ -30,48 +30,47 @@ const DATA_URL_PREFIX: usize = 256;
 
 struct Form {
     fields: Multipart,
-    progress: ParserProgress,
+    feed: FormFeed,
 }
 
 impl Form {
     async fn of(request: Request) -> Result<Self, ApiError> {
-        let progress = ParserProgress::default();
-        let request = request.map(|body| feed(body, &progress));
+        let (parts, body) = request.into_parts();
+        let feed = FormFeed::new(body);
+        let request = Request::from_parts(parts, feed.body());
         let fields = Multipart::from_request(request, &()).await;
-        Ok(Self { fields: fields.map_err(|_| ApiError::InvalidMultipart)?, progress })
+        Ok(Self { fields: fields.map_err(|_| ApiError::InvalidMultipart)?, feed })
     }
 
     async fn next_field(&mut self) -> Result<Option<FormField<'_>>, MultipartError> {
-        let field = self.fields.next_field().await?;
-        self.progress.record_result();
-        Ok(field.map(|field| FormField { field, progress: &self.progress }))
+        let field = self.feed.parse(self.fields.next_field()).await?;
+        Ok(field.map(|field| FormField { field, feed: &self.feed }))
     }
 }
 
 struct FormField<'a> {
     field: Field<'a>,
-    progress: &'a ParserProgress,
+    feed: &'a FormFeed,
 }
 
 impl FormField<'_> {
     async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
-        let chunk = self.field.chunk().await?;
-        self.progress.record_result();
-        Ok(chunk)
+        self.feed.parse(self.field.chunk()).await
     }
 }
 
-/// `max_body` is the router's limit for the body in bytes, which is quoted in error messages.
-pub(crate) async fn draft(
+/// Reads the fields into `draft`, which contains those before the error if the form cannot be read. `max_body` is the
+/// router's limit for the body in bytes, which is quoted in error messages.
+pub(crate) async fn read_draft(
     request: Request,
     limits: Limits,
     max_body: usize,
     memory: &mut MemoryReservation,
-) -> Result<Draft<'static>, ApiError> {
+    draft: &mut Draft<'static>,
+) -> Result<(), ApiError> {
     let map_error = |error: MultipartError| multipart_error(&error, max_body);
     memory.grow(PARSER_MEMORY)?;
     let mut form = Form::of(request).await?;
-    let mut draft = Draft::default();
     let mut count = 0;
     while let Some(field) = form.next_field().await.map_err(map_error)? {
         count += 1;
@@ -87,6 +86,7 @@ pub(crate) async fn draft(
             "comments" => draft.comments = text(field, memory, map_error).await?,
             "consent" => draft.consent = text(field, memory, map_error).await?,
             "consent_version" => draft.consent_version = text(field, memory, map_error).await?,
+            "idempotency_key" => draft.idempotency_key = text(field, memory, map_error).await?,
             name if is_image_field(name) => {
                 let within_limit = draft.images.count < limits.files;
                 let limit = if within_limit { limits.file_size } else { 0 };
@@ -103,7 +103,7 @@ pub(crate) async fn draft(
             }
         }
     }
-    Ok(draft)
+    Ok(())
 }
 
 async fn text(

@@ -5,7 +5,7 @@
 
 use crate::error::{ApiError, ApiResult};
 use crate::intake::image::Photo;
-use crate::intake::photo_slots::{Permit, PhotoSlots};
+use crate::intake::photo_permits::{PhotoPermit, PhotoPermits};
 use crate::intake::valid_submission::ValidImage;
 use crate::intake::validation_errors::ImageError;
 use std::net::IpAddr;
@@ -20,17 +20,17 @@ use tokio::time::timeout;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) struct PhotoChecks {
-    /// One slot per CPU, but at least two, so that each client's share is at least one slot.
-    slots: PhotoSlots,
+    permits: PhotoPermits,
 }
 
 impl PhotoChecks {
     pub(crate) fn new() -> Self {
-        Self::with_slots(available_parallelism().map_or(2, NonZero::get).max(2))
+        // At least two, so that each client's share is at least one permit.
+        Self::with_permits(available_parallelism().map_or(2, NonZero::get).max(2))
     }
 
-    fn with_slots(slots: usize) -> Self {
-        Self { slots: PhotoSlots::new(slots) }
+    fn with_permits(permits: usize) -> Self {
+        Self { permits: PhotoPermits::new(permits) }
     }
 
     /// Checks a photo on a blocking thread. `client` is [`crate::extract::client_info::ClientInfo::key`].
@@ -56,15 +56,15 @@ impl PhotoChecks {
         max_wait: Duration,
         client: IpAddr,
         decoding_bytes: u64,
-    ) -> ApiResult<Permit> {
-        let permit = timeout(max_wait, self.slots.permit(client, decoding_bytes)).await;
+    ) -> ApiResult<PhotoPermit> {
+        let permit = timeout(max_wait, self.permits.permit(client, decoding_bytes)).await;
         permit.unwrap_or(Err(ApiError::Busy))
     }
 
     /// Returns the number of photos that are being checked.
     #[cfg(test)]
     pub(crate) fn running(&self) -> usize {
-        self.slots.running()
+        self.permits.running()
     }
 }
 
@@ -76,14 +76,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_photo_that_waits_too_long_is_rejected() {
-        let checks = PhotoChecks::with_slots(2);
+        let checks = PhotoChecks::with_permits(2);
         let client = Ipv4Addr::LOCALHOST.into();
         let short = Duration::from_millis(10);
         let permits = [1, 2].map(|_| checks.permit_within(short, client, 0).now_or_never());
-        assert!(permits.iter().all(|permit| matches!(permit, Some(Ok(_)))), "two slots are idle");
+        assert!(
+            permits.iter().all(|permit| matches!(permit, Some(Ok(_)))),
+            "two permits are available"
+        );
         let third = checks.permit_within(short, client, 0).await;
         assert!(matches!(third, Err(ApiError::Busy)));
         drop(permits);
-        assert!(checks.permit_within(short, client, 0).await.is_ok(), "the slots are free again");
+        assert!(
+            checks.permit_within(short, client, 0).await.is_ok(),
+            "the permits are available again"
+        );
     }
 }

@@ -4,6 +4,8 @@ use crate::extract::body::media_type;
 use crate::extract::client_info::ClientInfo;
 use crate::extract::content_encoding::decompressed;
 use crate::extract::json_text::lenient;
+use crate::intake::draft::Draft;
+use crate::intake::form_texts::FormTexts;
 use crate::intake::upload_memory::{JSON_COPIES, MemoryReservation};
 use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::Limits;
@@ -11,7 +13,7 @@ use crate::intake::{json, multipart, validate};
 use crate::layers::time_limit::body_error;
 use crate::settings::ApiSettings;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
@@ -29,15 +31,18 @@ pub(crate) const RECEIVE_ERRORS: [ErrorCode; 7] = [
     ErrorCode::Internal,
 ];
 
-/// Reads and validates a submission. The memory reserved for it is released when the last copy of the images' bytes is
-/// dropped.
-pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
+/// More than the texts of a form need, which precede its photos.
+const MAX_TEXTS_BYTES: usize = 256 * 1024;
+
+/// Reads and validates a submission. If it is a form, its texts are stored in `texts` even if it is rejected. The memory
+/// reserved for it is released when the last copy of the images' bytes is dropped.
+pub(crate) async fn receive(
+    state: &AppState,
+    request: Request,
+    texts: &mut FormTexts,
+) -> ApiResult<ValidSubmission> {
     let settings = &state.app.settings;
-    let limits = Limits {
-        file_size: settings.max_file_bytes,
-        files: settings.max_files,
-        smtputf8: settings.smtputf8,
-    };
+    let limits = Limits::of(settings);
     let consent = settings.consent_version.clone();
     let client = ClientInfo::of(request.headers(), request.extensions(), &settings.proxies);
     let mut memory = state.memory.reserve(client.key());
@@ -56,8 +61,11 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();
-            let draft = multipart::draft(request, limits, max_body, &mut memory);
-            let draft = until(deadline, draft).await?;
+            let mut draft = Draft::default();
+            let reading = multipart::read_draft(request, limits, max_body, &mut memory, &mut draft);
+            let read = until(deadline, reading).await;
+            *texts = FormTexts::of(&draft);
+            read?;
             run_blocking(move || Ok(validate::validate(draft, limits, &consent))).await?
         }
         _ => {
@@ -71,6 +79,19 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
     Ok(submission)
 }
 
+/// Returns the texts of a form that is rejected before its photos are read.
+pub(crate) async fn receive_texts(state: &AppState, mut request: Request) -> FormTexts {
+    let settings = &state.app.settings;
+    let client = ClientInfo::of(request.headers(), request.extensions(), &settings.proxies);
+    let mut memory = state.memory.reserve(client.key());
+    DefaultBodyLimit::max(MAX_TEXTS_BYTES).apply(&mut request);
+    let (limits, mut draft) = (Limits::of(settings), Draft::default());
+    let reading = multipart::read_draft(request, limits, MAX_TEXTS_BYTES, &mut memory, &mut draft);
+    // The rest of the form is not needed, so an error does not matter.
+    let _ = timeout_at(Instant::now() + settings.request_timeout, reading).await;
+    FormTexts::of(&draft)
+}
+
 /// Aborts an upload at the deadline, because uploads hold memory. This is safe at any time, because nothing has been
 /// stored yet.
 async fn until<T>(deadline: Instant, reading: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
@@ -78,7 +99,7 @@ async fn until<T>(deadline: Instant, reading: impl Future<Output = ApiResult<T>>
 }
 
 /// Rejects a body whose `Content-Length` is too large, before the body is read.
-fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
+pub(crate) fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())

@@ -1,7 +1,7 @@
 //! Stores a valid submission: claims its idempotency key, stores the images, stores all other data in one transaction,
 //! and queues the first run.
 //!
-//! Callers run [`store_submission`] to completion ([`crate::layers::time_limit::run_to_completion`]) even if the client
+//! Callers run [`store_submission`] to completion ([`crate::own_task::run_to_completion`]) even if the client
 //! disconnects. Images without a submission are removed later ([`crate::dispatch::orphaned_files`]).
 
 use crate::app::AppState;
@@ -13,6 +13,7 @@ use crate::layers::observe::record_submission;
 use crate::openapi::route::RouteDocument;
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use diagflow_locales::Language;
 use diagflow_store::{
     Action, BlobError, Consent, CreateOutcome, Failpoint, IdempotencyClaim, IdempotencyKeyHash,
     IdempotencyState, NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId, UserId,
@@ -35,6 +36,12 @@ pub(crate) enum StoredSubmission {
 pub(crate) struct IdempotencyKey(String);
 
 impl IdempotencyKey {
+    pub(crate) fn parse(text: &str) -> ApiResult<Self> {
+        let is_valid = (1..=MAX_KEY_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_valid.then(|| Self(text.to_owned())).ok_or(ApiError::InvalidIdempotencyKey)
+    }
+
     /// Returns the digest under which the key is stored. The same key sent by another account, or by an anonymous
     /// client, has a different digest.
     fn digest(&self, sender: Option<UserId>) -> IdempotencyKeyHash {
@@ -49,11 +56,8 @@ impl IdempotencyKey {
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<IdempotencyKey>> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
-    let is_valid = |key: &&str| {
-        (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    match key.to_str().ok().filter(is_valid) {
-        Some(key) if keys.next().is_none() => Ok(Some(IdempotencyKey(key.to_owned()))),
+    match key.to_str() {
+        Ok(key) if keys.next().is_none() => IdempotencyKey::parse(key).map(Some),
         _ => Err(ApiError::InvalidIdempotencyKey),
     }
 }
@@ -86,6 +90,7 @@ pub(crate) async fn store_submission(
     state: &AppState,
     key: Option<IdempotencyKey>,
     submission: ValidSubmission,
+    language: Language,
     sender: Option<Caller>,
 ) -> ApiResult<StoredSubmission> {
     let account = sender.as_ref().map(|sender| sender.user.id);
@@ -104,7 +109,7 @@ pub(crate) async fn store_submission(
             IdempotencyState::BodyMismatch => return Err(ApiError::IdempotencyKeyReused),
         },
     };
-    let stored = create(state, submission, sender, claim.as_ref()).await;
+    let stored = create(state, submission, language, sender, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
         // Release the claim, so that a repeated request does not have to wait until it expires.
         if let Err(error) = state.app.store.release_idempotency_key(claim).await {
@@ -130,6 +135,7 @@ async fn claim(
 async fn create(
     state: &AppState,
     submission: ValidSubmission,
+    language: Language,
     sender: Option<Caller>,
     claim: Option<&IdempotencyClaim>,
 ) -> ApiResult<SubmissionId> {
@@ -168,6 +174,7 @@ async fn create(
         email: submission.email,
         comments: submission.comments,
         consent: Consent { version },
+        language,
         files: records,
         start_grace: settings.start_grace,
         submitted_by: sender.map(|sender| sender.user.id),

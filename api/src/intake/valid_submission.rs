@@ -1,4 +1,4 @@
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::SubmissionFieldError;
 use bytes::Bytes;
 use diagflow_store::{EmailAddress, NewFile, Sha256};
 
@@ -10,7 +10,7 @@ pub(crate) struct ValidSubmission {
     pub(crate) consent_version: Option<String>,
     /// The error for an outdated consent version. A submission with this error is not stored. However, if the
     /// submission was stored before the version became outdated, a repeated request gets the original response.
-    pub(crate) outdated: Option<FieldError>,
+    pub(crate) outdated: Option<SubmissionFieldError>,
     pub(crate) images: Vec<ValidImage>,
 }
 

@@ -1,6 +1,6 @@
 //! Validates a draft and reports all errors at once, in the order of the form's fields.
 
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::SubmissionFieldError;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::line_breaks::normalize_line_breaks;
 use crate::intake::draft::{Draft, DraftImages, DraftValue, MAX_IMAGES};
@@ -17,11 +17,11 @@ pub(crate) struct ValidatedDraft {
     comments: Option<String>,
     consent_version: Option<String>,
     is_outdated: bool,
-    photos: Vec<Result<Photo, FieldError>>,
+    photos: Vec<Result<Photo, SubmissionFieldError>>,
     /// Errors in the image list and in the fields before it, in the order of the form.
-    errors_before: Vec<FieldError>,
+    errors_before: Vec<SubmissionFieldError>,
     /// Errors for unknown fields.
-    errors_after: Vec<FieldError>,
+    errors_after: Vec<SubmissionFieldError>,
     limits: Limits,
 }
 
@@ -35,17 +35,17 @@ pub(crate) fn validate(draft: Draft<'_>, limits: Limits, current: &str) -> Valid
     let comments = comments(draft.comments);
 
     let mut errors_before = Vec::new();
-    errors_before.extend(email.as_ref().err().map(|error| error.field_error(limits)));
-    errors_before.extend(consent.as_ref().err().map(|error| error.field_error(limits)));
-    errors_before.extend(consent_version.as_ref().err().map(|error| error.field_error(limits)));
-    errors_before.extend(comments.as_ref().err().map(|error| error.field_error(limits)));
+    errors_before.extend(email.as_ref().err().map(|error| error.field_error()));
+    errors_before.extend(consent.as_ref().err().map(|error| error.field_error()));
+    errors_before.extend(consent_version.as_ref().err().map(|error| error.field_error()));
+    errors_before.extend(comments.as_ref().err().map(|error| error.field_error()));
     let no_images = draft.images.count == 0;
     errors_before.extend(list_errors(&draft.images, limits));
     // An unknown field without a file is reported only if there are no images, because the field may explain why they
     // are missing.
     let unknown = draft.unknown.iter().filter(|field| field.holds_file || no_images);
     let unknown = unknown.map(|field| SubmissionError::UnknownField { name: &field.name });
-    let errors_after = unknown.map(|error| error.field_error(limits)).collect();
+    let errors_after = unknown.map(SubmissionError::field_error).collect();
     ValidatedDraft {
         email: email.ok(),
         comments: comments.ok(),
@@ -136,7 +136,7 @@ fn consent_version<'a>(
     }
 }
 
-fn list_errors(images: &DraftImages<'_>, limits: Limits) -> Vec<FieldError> {
+fn list_errors(images: &DraftImages<'_>, limits: Limits) -> Vec<SubmissionFieldError> {
     let mut errors = Vec::new();
     if images.not_a_list {
         errors.push(SubmissionError::ImagesInvalid);
@@ -144,16 +144,16 @@ fn list_errors(images: &DraftImages<'_>, limits: Limits) -> Vec<FieldError> {
         errors.push(SubmissionError::ImagesRequired);
     }
     if images.count > max_images(limits) {
-        errors.push(SubmissionError::TooManyImages);
+        errors.push(SubmissionError::TooManyImages { max: limits.files });
     }
-    errors.into_iter().map(|error| error.field_error(limits)).collect()
+    errors.into_iter().map(SubmissionError::field_error).collect()
 }
 
 fn max_images(limits: Limits) -> usize {
     limits.files.min(MAX_IMAGES)
 }
 
-fn open(images: DraftImages<'_>, limits: Limits) -> Vec<Result<Photo, FieldError>> {
+fn open(images: DraftImages<'_>, limits: Limits) -> Vec<Result<Photo, SubmissionFieldError>> {
     let max = max_images(limits);
     // The content of images beyond the limit was discarded, so these images must stay at the end of the list.
     let in_order = if images.count > max { images.list } else { images.in_order() };

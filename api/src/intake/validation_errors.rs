@@ -1,9 +1,9 @@
 //! Codes and messages for all validation errors. The existing front end contains copies of some messages, so the first
 //! sentence of each message must not change. Patients read these messages, so details for developers come last.
 
-use crate::error::field_errors::{FieldError, FieldErrorCode};
-use crate::settings::MIB;
-use diagflow_photos::Rejection;
+use crate::error::field_errors::{FieldError, FieldErrorCode, SubmissionFieldError};
+use crate::settings::{ApiSettings, MIB};
+use diagflow_photos::{OtherKind, Rejection};
 
 pub(crate) const MAX_COMMENTS: usize = 5000;
 /// The number of pixels is limited, because a few bytes can declare billions of pixels, which are expensive to decode.
@@ -17,103 +17,91 @@ pub(crate) struct Limits {
     pub(crate) smtputf8: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+impl Limits {
+    pub(crate) fn of(settings: &ApiSettings) -> Self {
+        Self {
+            file_size: settings.max_file_bytes,
+            files: settings.max_files,
+            smtputf8: settings.smtputf8,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[cfg_attr(test, derive(strum::EnumCount))]
 pub(crate) enum SubmissionError<'a> {
+    #[error("Email is required. Enter the address where we should send the result.")]
     EmailRequired,
+    #[error("Invalid email format. Check the address for typing errors.")]
     EmailInvalid,
+    #[error(
+        "We cannot send e-mails to addresses with letters other than a to z before the @. Enter another address."
+    )]
     EmailNotSupported,
+    #[error("Comments must be text. Remove unusual characters and try again.")]
     CommentsInvalid,
+    #[error("Comments exceed {} characters. Shorten them.", MAX_COMMENTS)]
     CommentsTooLong,
+    #[error("Consent is required. Read the consent text and confirm it.")]
     ConsentRequired,
+    #[error(
+        "We could not read your consent. Please reload the page, and read and confirm the consent text again. Details \
+         for developers: consent_version must be a string with the version that was shown."
+    )]
     ConsentVersionInvalid,
+    #[error(
+        "The consent text has changed: the current version is {current}. Reload the page, and read and confirm the new \
+         text."
+    )]
     ConsentVersionNotCurrent { current: &'a str },
+    #[error("At least one image is required. Add a photo.")]
     ImagesRequired,
+    #[error(
+        "We could not read your photos. Please choose them again. Details for developers: images must be a list of \
+         images."
+    )]
     ImagesInvalid,
-    TooManyImages,
+    #[error("Too many images (at most {max}). Remove some of them.")]
+    TooManyImages { max: usize },
+    #[error(
+        "We could not read all of your photos. Please choose them again. Details for developers: the field {name} is \
+         unknown. Send photos in the field images."
+    )]
     UnknownField { name: &'a str },
 }
 
 impl SubmissionError<'_> {
-    pub(crate) fn field_error(self, limits: Limits) -> FieldError {
-        let (field, code, message) = match self {
-            Self::EmailRequired => (
-                "email",
-                FieldErrorCode::EmailRequired,
-                "Email is required. Enter the address where we should send the result.".to_owned(),
-            ),
-            Self::EmailInvalid => (
-                "email",
-                FieldErrorCode::EmailInvalid,
-                "Invalid email format. Check the address for typing errors.".to_owned(),
-            ),
-            Self::EmailNotSupported => (
-                "email",
-                FieldErrorCode::EmailNotSupported,
-                "We cannot send e-mails to addresses with letters other than a to z before the @. \
-                 Enter another address."
-                    .to_owned(),
-            ),
-            Self::CommentsInvalid => (
-                "comments",
-                FieldErrorCode::CommentsInvalid,
-                "Comments must be text. Remove unusual characters and try again.".to_owned(),
-            ),
-            Self::CommentsTooLong => (
-                "comments",
-                FieldErrorCode::CommentsTooLong,
-                format!("Comments exceed {MAX_COMMENTS} characters. Shorten them."),
-            ),
-            Self::ConsentRequired => (
-                "consent",
-                FieldErrorCode::ConsentRequired,
-                "Consent is required. Read the consent text and confirm it.".to_owned(),
-            ),
-            Self::ConsentVersionInvalid => (
-                "consent_version",
-                FieldErrorCode::ConsentVersionInvalid,
-                "We could not read your consent. Please reload the page, and read and confirm the consent text \
-                 again. Details for developers: consent_version must be a string with the version that was shown."
-                    .to_owned(),
-            ),
-            Self::ConsentVersionNotCurrent { current } => (
-                "consent_version",
-                FieldErrorCode::ConsentVersionNotCurrent,
-                format!(
-                    "The consent text has changed: the current version is {current}. Reload the \
-                     page, and read and confirm the new text."
-                ),
-            ),
-            Self::ImagesRequired => (
-                "images",
-                FieldErrorCode::ImagesRequired,
-                "At least one image is required. Add a photo.".to_owned(),
-            ),
-            Self::ImagesInvalid => (
-                "images",
-                FieldErrorCode::ImagesInvalid,
-                "We could not read your photos. Please choose them again. Details for developers: images must be \
-                 a list of images."
-                    .to_owned(),
-            ),
-            Self::TooManyImages => (
-                "images",
-                FieldErrorCode::TooManyImages,
-                format!("Too many images (at most {}). Remove some of them.", limits.files),
-            ),
-            Self::UnknownField { name } => (
-                name,
-                FieldErrorCode::FieldUnknown,
-                format!(
-                    "We could not read all of your photos. Please choose them again. Details for developers: the \
-                     field {name} is unknown. Send photos in the field images."
-                ),
-            ),
+    pub(crate) fn field_error(self) -> SubmissionFieldError {
+        let (field, code) = match self {
+            Self::EmailRequired => ("email", FieldErrorCode::EmailRequired),
+            Self::EmailInvalid => ("email", FieldErrorCode::EmailInvalid),
+            Self::EmailNotSupported => ("email", FieldErrorCode::EmailNotSupported),
+            Self::CommentsInvalid => ("comments", FieldErrorCode::CommentsInvalid),
+            Self::CommentsTooLong => ("comments", FieldErrorCode::CommentsTooLong),
+            Self::ConsentRequired => ("consent", FieldErrorCode::ConsentRequired),
+            Self::ConsentVersionInvalid => {
+                ("consent_version", FieldErrorCode::ConsentVersionInvalid)
+            }
+            Self::ConsentVersionNotCurrent { .. } => {
+                ("consent_version", FieldErrorCode::ConsentVersionNotCurrent)
+            }
+            Self::ImagesRequired => ("images", FieldErrorCode::ImagesRequired),
+            Self::ImagesInvalid => ("images", FieldErrorCode::ImagesInvalid),
+            Self::TooManyImages { .. } => ("images", FieldErrorCode::TooManyImages),
+            Self::UnknownField { name } => (name, FieldErrorCode::FieldUnknown),
         };
-        FieldError { field: field.to_owned(), code, message }
+        let values = match self {
+            Self::CommentsTooLong => vec![("max", MAX_COMMENTS.to_string())],
+            Self::TooManyImages { max } => vec![("max", max.to_string())],
+            _ => Vec::new(),
+        };
+        let error = FieldError { field: field.to_owned(), code, message: self.to_string() };
+        SubmissionFieldError { error, values }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(strum::EnumCount))]
 pub(crate) enum ImageError {
     TooLarge,
     Empty,
@@ -131,7 +119,7 @@ impl From<Rejection> for ImageError {
 
 impl ImageError {
     /// `index` is zero-based.
-    pub(crate) fn field_error(self, index: usize, limits: Limits) -> FieldError {
+    pub(crate) fn field_error(self, index: usize, limits: Limits) -> SubmissionFieldError {
         let (code, sentence) = match self {
             Self::TooLarge => (
                 FieldErrorCode::ImageTooLarge,
@@ -174,7 +162,34 @@ impl ImageError {
                 format!("Invalid format. Allowed: JPEG, PNG, WebP. {rejection}"),
             ),
         };
-        let message = format!("Image {}: {sentence}", index + 1);
-        FieldError { field: format!("images[{index}]"), code, message }
+        let number = index + 1;
+        let message = format!("Image {number}: {sentence}");
+        let mut values = vec![("image", number.to_string())];
+        match self {
+            Self::TooLarge => values.push(("max", (limits.file_size / MIB).to_string())),
+            Self::Rejected(rejection) => values.push(("kind", kind(rejection).to_owned())),
+            _ => {}
+        }
+        let error = FieldError { field: format!("images[{index}]"), code, message };
+        SubmissionFieldError { error, values }
+    }
+}
+
+/// Returns the kind of a rejected file, from which the text of `ImageTypeNotAllowed` selects its advice.
+fn kind(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::OtherKind(OtherKind::Heic) => "heic",
+        Rejection::OtherKind(OtherKind::Avif) => "avif",
+        Rejection::OtherKind(OtherKind::JpegXl) => "jpeg-xl",
+        Rejection::OtherKind(OtherKind::Gif) => "gif",
+        Rejection::OtherKind(OtherKind::Svg) => "svg",
+        Rejection::OtherKind(OtherKind::OtherImage) => "other-image",
+        Rejection::OtherKind(OtherKind::Pdf) => "pdf",
+        Rejection::OtherKind(OtherKind::Video) => "video",
+        Rejection::OtherKind(OtherKind::WebPage) => "web-page",
+        Rejection::UnsupportedJpeg => "unsupported-jpeg",
+        Rejection::OtherKind(OtherKind::Unknown) | Rejection::TooLarge | Rejection::Damaged => {
+            "unknown"
+        }
     }
 }

@@ -13,7 +13,7 @@ struct Counts<K>(Arc<Mutex<HashMap<K, usize>>>);
 
 /// One use of the resource, which counts towards the limit until it is dropped.
 #[must_use]
-pub(crate) struct ConcurrencySlot<K: Eq + Hash> {
+pub(crate) struct ConcurrencyPermit<K: Eq + Hash> {
     key: K,
     counts: Counts<K>,
 }
@@ -24,14 +24,14 @@ impl<K: Copy + Eq + Hash> ConcurrencyLimit<K> {
     }
 
     /// Returns `None` if this key has reached its limit.
-    pub(crate) fn acquire(&self, key: K) -> Option<ConcurrencySlot<K>> {
+    pub(crate) fn acquire(&self, key: K) -> Option<ConcurrencyPermit<K>> {
         let mut counts = self.counts.lock();
         let count = counts.get(&key).copied().unwrap_or(0);
         if count >= self.max {
             return None;
         }
         counts.insert(key, count + 1);
-        Some(ConcurrencySlot { key, counts: self.counts.clone() })
+        Some(ConcurrencyPermit { key, counts: self.counts.clone() })
     }
 }
 
@@ -48,7 +48,7 @@ impl<K> Clone for Counts<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for ConcurrencySlot<K> {
+impl<K: Eq + Hash> Drop for ConcurrencyPermit<K> {
     fn drop(&mut self) {
         let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(&self.key) {
@@ -73,7 +73,7 @@ mod tests {
         assert!(limit.acquire(2).is_some(), "another key");
         drop(first);
         let third = limit.acquire(1);
-        assert!(third.is_some(), "a slot is free again");
+        assert!(third.is_some(), "a permit is available again");
         drop((second, third));
         assert!(limit.counts.lock().is_empty(), "no keys remain");
     }

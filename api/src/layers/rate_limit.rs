@@ -6,10 +6,8 @@
 //! window is the time that a used-up burst takes to refill.
 
 use crate::app::AppState;
-use crate::error::{ApiError, ErrorCode};
-use crate::events::wire;
+use crate::error::ErrorCode;
 use crate::extract::client_info::ClientInfo;
-use crate::extract::stream_client::accepts_event_stream;
 use crate::layers::limiters::RateLimitClass;
 use crate::openapi::route::add_errors;
 use axum::Router;
@@ -30,23 +28,12 @@ pub(crate) fn rate_limited(
 }
 
 /// Like [`rate_limited`], but for routes without documentation.
-pub(crate) fn rate_limited_router(
+pub(crate) fn rate_limited_router<S: Clone + Send + Sync + 'static>(
     state: &AppState,
     class: RateLimitClass,
-    router: Router,
-) -> Router {
+    router: Router<S>,
+) -> Router<S> {
     router.layer(from_fn_with_state((state.clone(), class), count))
-}
-
-/// Like [`rate_limited`], but for an event stream. See [`wire::reconnect_after`].
-pub(crate) fn rate_limited_stream(
-    state: &AppState,
-    class: RateLimitClass,
-    (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
-) -> UtoipaMethodRouter<AppState> {
-    add_errors(&mut paths, &[ErrorCode::TooManyRequests]);
-    let layer = from_fn_with_state((state.clone(), class), count_stream);
-    (schemas, paths, router.route_layer(layer))
 }
 
 async fn count(
@@ -54,38 +41,13 @@ async fn count(
     request: Request,
     next: Next,
 ) -> Response {
-    count_with(&state, class, request, next, IntoResponse::into_response).await
-}
-
-async fn count_stream(
-    State((state, class)): State<(AppState, RateLimitClass)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let accepts_stream = accepts_event_stream(request.headers());
-    let reject = move |error| match error {
-        ApiError::TooManyRequests(exceeded) if accepts_stream => {
-            wire::reconnect_after(exceeded.seconds)
-        }
-        error => error.into_response(),
-    };
-    count_with(&state, class, request, next, reject).await
-}
-
-async fn count_with(
-    state: &AppState,
-    class: RateLimitClass,
-    request: Request,
-    next: Next,
-    reject: impl Fn(ApiError) -> Response,
-) -> Response {
     let proxies = &state.app.settings.proxies;
     let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
     let limiter = state.limiters.limiter(class);
     let usage = limiter.count(client.key());
     let mut response = match limiter.check(class.name(), usage) {
         Ok(()) => next.run(request).await,
-        Err(exceeded) => reject(exceeded),
+        Err(exceeded) => exceeded.into_response(),
     };
     limiter.add_headers(class.name(), usage, &mut response);
     response

@@ -2,11 +2,11 @@
 //! its own task and continues after a timeout or a disconnect, so no operation is left incomplete.
 
 use crate::app::AppState;
-use crate::error::{ApiError, ApiResult, ErrorCode};
+use crate::error::{ApiError, ErrorCode};
 use crate::extract::content_encoding::{CompressedBodyTooLarge, GzipError};
 use crate::openapi::error_responses;
 use crate::openapi::route::{add_errors, writes};
-use crate::request_id;
+use crate::own_task::run_to_completion;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -16,7 +16,6 @@ use std::iter::successors;
 use std::time::Duration;
 use tower::ServiceBuilder;
 use tower_http::timeout::{DeadlineBody, RequestBodyDeadlineLayer, TimeoutError};
-use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
 /// Limits the time until these routes begin to respond, and documents the errors that any of them can return. The whole
@@ -27,7 +26,14 @@ pub(crate) fn time_limited(
     mut router: OpenApiRouter<AppState>,
 ) -> OpenApiRouter<AppState> {
     let paths = &mut router.get_openapi_mut().paths;
-    let any = [ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::Busy, ErrorCode::Timeout];
+    let any = [
+        ErrorCode::HeadersTooLarge,
+        ErrorCode::TooManyConnections,
+        ErrorCode::Internal,
+        ErrorCode::Unavailable,
+        ErrorCode::Busy,
+        ErrorCode::Timeout,
+    ];
     add_errors(paths, &any);
     for operation in writes(paths) {
         error_responses::add(operation, &[ErrorCode::OutcomeUnknown]);
@@ -49,16 +55,6 @@ pub(crate) async fn limit_time(
         Ok(Err(panicked)) => panicked.into_response(),
         Err(_) => ApiError::Timeout.into_response(),
     }
-}
-
-/// Runs `work` to completion, even if the caller stops waiting. If `work` panics, the binary's panic hook logs only the
-/// location, because the message may contain personal data.
-pub(crate) async fn run_to_completion<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> ApiResult<T> {
-    let work = request_id::scope(request_id::current(), work).in_current_span();
-    let done = tokio::spawn(work).await;
-    done.map_err(|_| ApiError::internal("the handler panicked"))
 }
 
 /// Returns the error for a body that cannot be read: the client stalled or disconnected, or sent gzip data that is

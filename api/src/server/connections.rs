@@ -3,7 +3,7 @@
 //! process. Each client may open only a few of the reserved connections.
 
 use crate::extract::client_info::client_key;
-use crate::layers::concurrency::{ConcurrencyLimit, ConcurrencySlot};
+use crate::layers::concurrency::{ConcurrencyLimit, ConcurrencyPermit};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -47,17 +47,17 @@ pub(super) struct Connections {
 }
 
 /// An accepted connection, which counts towards the limits until it is dropped.
-pub(super) struct ConnectionSlot {
+pub(super) struct AcceptedConnection {
     /// Whether the connection serves only health checks and metrics.
     pub(super) is_reserved: bool,
     _permit: OwnedSemaphorePermit,
-    _of_client: Option<ClientSlots>,
+    _of_client: Option<ClientPermits>,
 }
 
 /// One of the client's connections, and one of its reserved connections if the connection is reserved.
-struct ClientSlots {
-    _any: ConcurrencySlot<IpAddr>,
-    _reserved: Option<ConcurrencySlot<IpAddr>>,
+struct ClientPermits {
+    _any: ConcurrencyPermit<IpAddr>,
+    _reserved: Option<ConcurrencyPermit<IpAddr>>,
 }
 
 /// The client already has too many connections.
@@ -84,22 +84,26 @@ impl Connections {
         &self,
         permit: OwnedSemaphorePermit,
         client: Option<IpAddr>,
-    ) -> Result<ConnectionSlot, TooManyConnections> {
+    ) -> Result<AcceptedConnection, TooManyConnections> {
         let is_reserved = self.permits.available_permits() < self.limits.reserved;
         let of_client = match client {
             Some(address) => Some(self.count(client_key(address.to_canonical()), is_reserved)?),
             None => None,
         };
-        Ok(ConnectionSlot { is_reserved, _permit: permit, _of_client: of_client })
+        Ok(AcceptedConnection { is_reserved, _permit: permit, _of_client: of_client })
     }
 
-    fn count(&self, client: IpAddr, is_reserved: bool) -> Result<ClientSlots, TooManyConnections> {
+    fn count(
+        &self,
+        client: IpAddr,
+        is_reserved: bool,
+    ) -> Result<ClientPermits, TooManyConnections> {
         let any = self.clients.acquire(client).ok_or(TooManyConnections)?;
         let reserved = match is_reserved {
             true => Some(self.clients_of_reserved.acquire(client).ok_or(TooManyConnections)?),
             false => None,
         };
-        Ok(ClientSlots { _any: any, _reserved: reserved })
+        Ok(ClientPermits { _any: any, _reserved: reserved })
     }
 }
 
@@ -134,9 +138,9 @@ mod tests {
         };
         let mut open = Vec::new();
         for _ in 0..MAX_RESERVED_PER_CLIENT {
-            open.push(admit(Some(1)).await.expect("a slot"));
+            open.push(admit(Some(1)).await.expect("a permit"));
         }
-        assert!(open.iter().all(|slot| slot.is_reserved));
+        assert!(open.iter().all(|connection| connection.is_reserved));
         assert!(admit(Some(1)).await.is_err(), "the client has too many reserved connections");
         let other = admit(Some(2)).await;
         assert!(other.is_ok() && admit(None).await.is_ok());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::layers::head_limit::limit_head;
 use crate::layers::reserved_connections::refuse_on_reserved_connection;
 use axum::middleware::from_fn;
 use axum::routing::get;
@@ -38,7 +39,8 @@ impl TestServer {
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/ready", get(|| async { "ready" }))
-            .layer(from_fn(refuse_on_reserved_connection));
+            .layer(from_fn(refuse_on_reserved_connection))
+            .layer(from_fn(limit_head));
         Self::start(router, limits, |_| {}).await
     }
 
@@ -180,7 +182,19 @@ async fn one_client_has_a_limited_number_of_connections() {
 
     let mut third = server.connect().await;
     let refused = read_to_end(&mut third).await;
-    assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("Retry-After: 5"), "{refused}");
+    let (head, body) = refused.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{head}");
+    let length = format!("Content-Length: {}", body.len());
+    for header in ["Content-Type: application/json", &length, "Retry-After: 5", "Connection: close"]
+    {
+        assert!(head.lines().any(|line| line == header), "{header}: {head}");
+    }
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(
+        (&body["success"], &body["error"]["code"]),
+        (&false.into(), &"too_many_connections".into())
+    );
+    assert_eq!(body["errors"][0], body["message"]);
 
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.2:0".parse().expect("an address")).expect("a loopback address");
@@ -202,5 +216,28 @@ async fn trusted_proxies_may_open_any_number_of_connections() {
     let answer = server.send(HELLO).await;
     assert!(answer.ends_with("hello"), "{answer}");
     drop(open);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_with_too_large_a_head_is_rejected_with_a_body() {
+    let server = TestServer::greeting(LIMITS).await;
+    let head = |headers: &str| HELLO.replace("\r\n\r\n", &format!("\r\n{headers}\r\n"));
+    let cookies = |length: usize| head(&format!("Cookie: {}\r\n", "x".repeat(length)));
+    // Each request also has two other headers.
+    for accepted in [cookies(MAX_HEAD_BYTES - 100), head(&"A: b\r\n".repeat(MAX_HEADERS - 2))] {
+        let answer = server.send(&accepted).await;
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+    for refused in [
+        cookies(MAX_HEAD_BYTES),
+        cookies(HYPER_MAX_HEAD_BYTES - 100),
+        head(&"A: b\r\n".repeat(MAX_HEADERS - 1)),
+        head(&"A: b\r\n".repeat(HYPER_MAX_HEADERS - 2)),
+    ] {
+        let answer = server.send(&refused).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(answer.contains("\"headers_too_large\""), "{answer}");
+    }
     server.stop().await;
 }

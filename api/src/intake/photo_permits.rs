@@ -1,6 +1,6 @@
-//! Decides which photos are checked at the same time. Each client has a share of half of the slots, and may also use
-//! idle slots beyond its share. Photos beyond a share do not count against the shares of other clients, so they never
-//! delay another client, although the checks then briefly use more threads than there are slots.
+//! Decides which photos are checked at the same time. Each client has a share of half of the permits, and may also use
+//! idle permits beyond its share. Photos beyond a share do not count against the shares of other clients, so they never
+//! delay another client, although there are then briefly more checks than permits.
 
 use crate::error::{ApiError, ApiResult};
 use crate::intake::decoding_memory::DecodingMemory;
@@ -10,23 +10,24 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// Permission to check a photo, which ends when it is dropped. The memory is released before the slot, because the next
-/// photo may need it.
-pub(super) struct Permit {
+/// Permission to check a photo, which ends when it is dropped. The memory is released first, because the photo that
+/// starts next may need it.
+pub(super) struct PhotoPermit {
     _memory: OwnedSemaphorePermit,
-    _slot: Slot,
+    _check: RunningCheck,
 }
 
 #[derive(Clone)]
-pub(super) struct PhotoSlots {
+pub(super) struct PhotoPermits {
     memory: DecodingMemory,
     queue: Arc<Mutex<Queue>>,
 }
 
 struct Queue {
-    slots: usize,
+    /// Number of permits.
+    max_running: usize,
     memory: DecodingMemory,
-    /// Number of occupied slots of each client.
+    /// Number of running checks of each client.
     running: HashMap<IpAddr, usize>,
     /// Oldest first.
     waiting: VecDeque<WaitingPhoto>,
@@ -42,20 +43,20 @@ struct Start {
     /// Set only for a photo beyond its client's share. Such a photo starts only if the memory is free, because it must
     /// not wait for memory ahead of other clients.
     memory: Option<OwnedSemaphorePermit>,
-    slot: Slot,
+    check: RunningCheck,
 }
 
-/// An occupied slot, which becomes free when it is dropped.
-struct Slot {
+/// A running check, which counts until it is dropped.
+struct RunningCheck {
     client: IpAddr,
-    slots: PhotoSlots,
+    permits: PhotoPermits,
 }
 
-impl PhotoSlots {
-    pub(super) fn new(slots: usize) -> Self {
+impl PhotoPermits {
+    pub(super) fn new(max_running: usize) -> Self {
         let memory = DecodingMemory::default();
         let queue = Queue {
-            slots,
+            max_running,
             memory: memory.clone(),
             running: HashMap::new(),
             waiting: VecDeque::new(),
@@ -64,17 +65,21 @@ impl PhotoSlots {
     }
 
     /// Waits until a photo may be checked. `client` is [`crate::extract::client_info::ClientInfo::key`].
-    pub(super) async fn permit(&self, client: IpAddr, decoding_bytes: u64) -> ApiResult<Permit> {
+    pub(super) async fn permit(
+        &self,
+        client: IpAddr,
+        decoding_bytes: u64,
+    ) -> ApiResult<PhotoPermit> {
         let (start, started) = oneshot::channel();
         let photo = WaitingPhoto { client, decoding_bytes, start };
         self.update(|queue| queue.waiting.push_back(photo));
         let started = started.await.map_err(|_| ApiError::internal("the photo left the queue"));
-        let Start { memory, slot } = started?;
+        let Start { memory, check } = started?;
         let memory = match memory {
             Some(memory) => memory,
             None => self.memory.reserve(decoding_bytes).await?,
         };
-        Ok(Permit { _memory: memory, _slot: slot })
+        Ok(PhotoPermit { _memory: memory, _check: check })
     }
 
     /// Changes the queue, and then starts every photo that may start.
@@ -82,11 +87,11 @@ impl PhotoSlots {
         let mut queue = self.lock();
         change(&mut queue);
         let starting = queue.take_next();
-        // Sending to a caller that has stopped waiting frees the slot again, which locks the queue.
+        // Sending to a caller that has stopped waiting drops its check, which locks the queue.
         drop(queue);
         for (WaitingPhoto { client, start, .. }, memory) in starting {
-            let slot = Slot { client, slots: self.clone() };
-            let _ = start.send(Start { memory, slot });
+            let check = RunningCheck { client, permits: self.clone() };
+            let _ = start.send(Start { memory, check });
         }
     }
 
@@ -103,8 +108,8 @@ impl PhotoSlots {
 }
 
 impl Queue {
-    /// Occupies free slots, and returns the photos for which they are occupied. Photos within their client's share come
-    /// first.
+    /// Removes the photos that may start from the queue, and counts them as running. Photos within their client's share
+    /// come first.
     fn take_next(&mut self) -> Vec<(WaitingPhoto, Option<OwnedSemaphorePermit>)> {
         let mut starting = Vec::new();
         for photo in mem::take(&mut self.waiting) {
@@ -112,17 +117,17 @@ impl Queue {
                 continue;
             }
             if self.has_free_share(photo.client) {
-                self.occupy(photo.client);
+                self.add(photo.client);
                 starting.push((photo, None));
             } else {
                 self.waiting.push_back(photo);
             }
         }
         for photo in mem::take(&mut self.waiting) {
-            let is_idle = self.running() < self.slots;
+            let is_idle = self.running() < self.max_running;
             let memory = is_idle.then(|| self.memory.try_reserve(photo.decoding_bytes)).flatten();
             if memory.is_some() {
-                self.occupy(photo.client);
+                self.add(photo.client);
                 starting.push((photo, memory));
             } else {
                 self.waiting.push_back(photo);
@@ -132,21 +137,21 @@ impl Queue {
     }
 
     fn has_free_share(&self, client: IpAddr) -> bool {
-        let share = self.slots / 2;
+        let share = self.max_running / 2;
         let within_shares: usize = self.running.values().map(|&running| running.min(share)).sum();
         self.running.get(&client).is_none_or(|&running| running < share)
-            && within_shares < self.slots
+            && within_shares < self.max_running
     }
 
     fn running(&self) -> usize {
         self.running.values().sum()
     }
 
-    fn occupy(&mut self, client: IpAddr) {
+    fn add(&mut self, client: IpAddr) {
         *self.running.entry(client).or_default() += 1;
     }
 
-    fn free(&mut self, client: IpAddr) {
+    fn remove(&mut self, client: IpAddr) {
         if let Some(running) = self.running.get_mut(&client) {
             *running -= 1;
             if *running == 0 {
@@ -156,9 +161,9 @@ impl Queue {
     }
 }
 
-impl Drop for Slot {
+impl Drop for RunningCheck {
     fn drop(&mut self) {
-        self.slots.update(|queue| queue.free(self.client));
+        self.permits.update(|queue| queue.remove(self.client));
     }
 }
 
@@ -174,32 +179,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_uses_all_idle_slots_without_delaying_others() {
-        let slots = PhotoSlots::new(4);
+    async fn a_client_uses_all_idle_permits_without_delaying_others() {
+        let permits = PhotoPermits::new(4);
         let permit = |number| {
-            let permit = slots.permit(client(number), 0).now_or_never();
+            let permit = permits.permit(client(number), 0).now_or_never();
             permit.map(|permit| permit.expect("a permit"))
         };
-        let mut first: Vec<_> = (0..4).map(|_| permit(1).expect("an idle slot")).collect();
-        let mut waiting = Box::pin(slots.permit(client(1), 0));
-        assert!(waiting.as_mut().now_or_never().is_none(), "no slot is idle");
+        let mut first: Vec<_> = (0..4).map(|_| permit(1).expect("an available permit")).collect();
+        let mut waiting = Box::pin(permits.permit(client(1), 0));
+        assert!(waiting.as_mut().now_or_never().is_none(), "no permit is available");
         let second = permit(2).expect("another client has a share");
         let _third = permit(3).expect("another client has a share");
-        assert!(permit(4).is_none(), "all shares are occupied");
+        assert!(permit(4).is_none(), "all shares are in use");
         drop(second);
         let _fourth = permit(4).expect("a share is free");
         first.truncate(2);
-        assert!(waiting.as_mut().now_or_never().is_none(), "no slot is idle");
+        assert!(waiting.as_mut().now_or_never().is_none(), "no permit is available");
         first.truncate(1);
         assert!(waiting.as_mut().now_or_never().is_some(), "the client is below its share");
     }
 
     #[tokio::test]
     async fn photos_within_their_clients_share_start_first() {
-        let slots = PhotoSlots::new(2);
+        let permits = PhotoPermits::new(2);
         let mut running: Vec<_> =
-            [1, 2].map(|number| slots.permit(client(number), 0).now_or_never()).into();
-        let mut waiting = [1, 2, 3].map(|number| Box::pin(slots.permit(client(number), 0)));
+            [1, 2].map(|number| permits.permit(client(number), 0).now_or_never()).into();
+        let mut waiting = [1, 2, 3].map(|number| Box::pin(permits.permit(client(number), 0)));
         assert!(waiting.iter_mut().all(|photo| photo.now_or_never().is_none()));
         running.pop();
         let next = waiting.each_mut().map(|photo| photo.now_or_never());
@@ -208,11 +213,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_photo_beyond_its_clients_share_does_not_wait_for_memory_ahead_of_others() {
-        let slots = PhotoSlots::new(2);
-        let first = slots.permit(client(1), CAPACITY).now_or_never().expect("a free slot");
-        let mut second = Box::pin(slots.permit(client(1), CAPACITY));
+        let permits = PhotoPermits::new(2);
+        let first =
+            permits.permit(client(1), CAPACITY).now_or_never().expect("an available permit");
+        let mut second = Box::pin(permits.permit(client(1), CAPACITY));
         assert!(second.as_mut().now_or_never().is_none());
-        let mut other = Box::pin(slots.permit(client(2), CAPACITY));
+        let mut other = Box::pin(permits.permit(client(2), CAPACITY));
         assert!(other.as_mut().now_or_never().is_none());
         drop(first);
         assert!(other.as_mut().now_or_never().is_some(), "the other client is first");
@@ -221,18 +227,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_stops_waiting_leaves_no_trace() {
-        let slots = PhotoSlots::new(2);
+        let permits = PhotoPermits::new(2);
         for number in 1..100 {
-            slots.permit(client(number), 0).await.expect("a slot");
+            permits.permit(client(number), 0).await.expect("a permit");
         }
-        let permits = [1, 1, 2].map(|number| slots.permit(client(number), 0).now_or_never());
-        let mut polled = Box::pin(slots.permit(client(3), 0));
+        let held = [1, 1, 2].map(|number| permits.permit(client(number), 0).now_or_never());
+        let mut polled = Box::pin(permits.permit(client(3), 0));
         assert!(polled.as_mut().now_or_never().is_none());
-        assert!(slots.permit(client(4), 0).now_or_never().is_none());
-        drop(permits);
-        // This photo has already received its slot.
+        assert!(permits.permit(client(4), 0).now_or_never().is_none());
+        drop(held);
+        // This photo has already received its permit.
         drop(polled);
-        let queue = slots.lock();
+        let queue = permits.lock();
         assert!(queue.running.is_empty() && queue.waiting.is_empty());
     }
 }
