@@ -6,11 +6,13 @@ use crate::auth::password::PasswordService;
 use crate::auth::permission_polls::PermissionPolls;
 use crate::dispatch::Dispatch;
 use crate::events::event_hub::EventHub;
-use crate::events::stream_slots::StreamSlots;
+use crate::events::stream_permits::StreamPermits;
 use crate::intake::photo_checks::PhotoChecks;
 use crate::intake::upload_memory::UploadMemory;
 use crate::layers::limiters::Limiters;
+use crate::setting_list::SettingInUse;
 use crate::settings::ApiSettings;
+use crate::usual_time::UsualTime;
 use axum::extract::FromRef;
 use diagflow_store::{BlobStore, Eraser, Store};
 use futures::future::BoxFuture;
@@ -35,7 +37,6 @@ pub enum StartProblem {
     TemporalUnreachable,
     /// The `TEMPORAL_NAMESPACE` namespace does not exist in Temporal.
     NamespaceNotFound,
-    /// Temporal denied access.
     TemporalAccessDenied,
     /// The runs in the database belong to a different namespace or cluster from the one in the settings.
     WrongTemporalCluster,
@@ -60,6 +61,8 @@ pub struct App {
     /// Handle to a recorder built with [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
     pub settings: ApiSettings,
+    /// All settings of the process, for staff.
+    pub setting_list: Arc<[SettingInUse]>,
 }
 
 impl fmt::Debug for App {
@@ -74,7 +77,7 @@ pub(crate) struct AppState(Arc<StateInner>);
 pub(crate) struct StateInner {
     pub(crate) app: App,
     pub(crate) hub: EventHub,
-    pub(crate) streams: StreamSlots,
+    pub(crate) streams: StreamPermits,
     pub(crate) memory: UploadMemory,
     pub(crate) photo_checks: PhotoChecks,
     pub(crate) keys: Keys,
@@ -82,6 +85,7 @@ pub(crate) struct StateInner {
     pub(crate) limiters: Limiters,
     pub(crate) audit_limits: AuditLimits,
     pub(crate) permission_polls: PermissionPolls,
+    pub(crate) usual_time: UsualTime,
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) closing: CancellationToken,
 }
@@ -91,12 +95,13 @@ impl AppState {
         let settings = &app.settings;
         Self(Arc::new(StateInner {
             hub: EventHub::new(app.store.clone(), settings.events_poll),
-            streams: StreamSlots::new(&settings.open_limits),
+            streams: StreamPermits::new(&settings.open_limits),
             memory: UploadMemory::for_uploads(settings),
             photo_checks: PhotoChecks::new(),
             limiters: Limiters::new(&settings.rate_limits),
             audit_limits: AuditLimits::new(),
             permission_polls: PermissionPolls::default(),
+            usual_time: UsualTime::default(),
             keys: Keys::new(settings),
             passwords: PasswordService::new(),
             closing,

@@ -20,7 +20,7 @@ pub struct JwtSettings {
     #[serde(rename = "JWT_SECRET_KEY")]
     pub secret_key: SecretString,
     #[serde(rename = "JWT_PREVIOUS_SECRET_KEYS", deserialize_with = "list", default)]
-    pub previous_keys: Vec<SecretString>,
+    pub other_keys: Vec<SecretString>,
     #[serde(rename = "JWT_ALGORITHM")]
     pub algorithm: JwtAlgorithm,
     #[serde(rename = "ACCESS_TOKEN_LIFETIME_SECONDS", deserialize_with = "seconds")]
@@ -79,6 +79,9 @@ fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Err
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct ApiSettings {
+    /// Whether to serve pages that only developers need.
+    #[serde(rename = "DIAGFLOW_ENV", deserialize_with = "is_development")]
+    pub is_development: bool,
     #[serde(rename = "CORS_ORIGINS", deserialize_with = "list", default)]
     pub cors_origins: Vec<String>,
     #[serde(deserialize_with = "secret_keys")]
@@ -133,6 +136,10 @@ pub struct ApiSettings {
     pub shutdown_timeout: Duration,
 }
 
+fn is_development<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(String::deserialize(deserializer)? == "development")
+}
+
 /// Accepts only printable ASCII text that fits into the database column.
 fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     convert(deserializer, |text| {
@@ -176,10 +183,11 @@ impl ApiSettings {
     pub(crate) fn new(secret_key: SecretString, public_url: Url) -> Self {
         let rate = |number| NonZeroU32::new(number).expect("not zero");
         Self {
+            is_development: true,
             cors_origins: Vec::new(),
             jwt: JwtSettings {
                 secret_key: secret_key.clone(),
-                previous_keys: Vec::new(),
+                other_keys: Vec::new(),
                 algorithm: JwtAlgorithm::Hs256,
                 lifetime: Duration::from_secs(15 * 60),
             },

@@ -1,6 +1,6 @@
 //! Prometheus metrics: their names, help texts and the functions that record them.
 
-use diagflow_store::{BreakerState, LoopAiUsage};
+use diagflow_store::{BreakerState, LoopAiUsage, Pause, PauseTarget};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -23,6 +23,7 @@ const LOOPAI_LAST_HOUR: &str = "diagflow_loopai_executions_last_hour";
 const LOOPAI_WAITING: &str = "diagflow_loopai_waiting";
 const LOOPAI_FAILING: &str = "diagflow_loopai_failing";
 const LOOPAI_BREAKER_STATE: &str = "diagflow_loopai_breaker_state";
+const PAUSED: &str = "diagflow_paused";
 const AUDIT_ENTRIES_DROPPED: &str = "diagflow_audit_entries_dropped_total";
 
 /// Upper bounds of the histogram buckets, in seconds.
@@ -56,8 +57,11 @@ pub(crate) fn describe() {
     describe_counter!(SUBMISSIONS, "Submissions by outcome");
     describe_gauge!(QUEUED_RUNS, "Runs that have been queued for more than 5 seconds");
     describe_gauge!(STUCK_RUNS, "Runs whose workflow task fails on every attempt");
-    describe_gauge!(OVERDUE, "Submissions still open 5 minutes after their deadline");
-    describe_gauge!(EMAILS_OVERDUE, "E-mails that have been due for more than an hour");
+    describe_gauge!(OVERDUE, "Open submissions older than the deadline and 5 minutes");
+    describe_gauge!(
+        EMAILS_OVERDUE,
+        "Submissions whose latest e-mail has been due for more than an hour"
+    );
     describe_gauge!(LOOPAI_EXECUTIONS, "Runs that hold a LoopAI slot");
     describe_gauge!(LOOPAI_LAST_HOUR, "Executions started at LoopAI within the last hour");
     describe_gauge!(LOOPAI_WAITING, "Runs whose LoopAI request has been deferred");
@@ -68,6 +72,10 @@ pub(crate) fn describe() {
     describe_gauge!(
         LOOPAI_BREAKER_STATE,
         "State of the circuit breaker for LoopAI: 0 closed, 1 half-open, 2 open"
+    );
+    describe_gauge!(
+        PAUSED,
+        "Whether staff have paused a part of the service: 1 paused, 0 not paused"
     );
     describe_counter!(
         AUDIT_ENTRIES_DROPPED,
@@ -120,6 +128,13 @@ pub(crate) fn loopai(now: LoopAiUsage) {
         BreakerState::HalfOpen => 1.0,
         BreakerState::Open => 2.0,
     });
+}
+
+pub(crate) fn pauses(pauses: &[Pause]) {
+    for target in PauseTarget::ALL {
+        let is_paused = pauses.iter().any(|pause| pause.target == *target);
+        gauge!(PAUSED, "target" => target.name()).set(if is_paused { 1.0 } else { 0.0 });
+    }
 }
 
 pub(crate) fn connection_refused() {

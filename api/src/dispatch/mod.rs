@@ -13,10 +13,12 @@ mod reconciler;
 mod retention;
 mod start_runs;
 pub(crate) mod temporal_runs;
+pub(crate) mod workers;
 
 use crate::dispatch::reconciler::Reconciler;
 use crate::dispatch::start_runs::RunStarter;
 use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
+use crate::dispatch::workers::{SeenWorker, seen_workers};
 use crate::settings::poll_schedule;
 use diagflow_store::settings::seconds;
 use diagflow_store::{BlobStore, Eraser, RetentionPeriod, RunKey, Store, StoreError};
@@ -25,7 +27,10 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use temporalio_client::Client;
+use temporalio_client::tonic::IntoRequest;
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Maximum number of runs waiting in memory to be started. Any that do not fit are started by the next sweep.
@@ -34,6 +39,8 @@ const QUEUE_LENGTH: usize = 1024;
 const CONCURRENCY: usize = 16;
 /// Maximum number of rows claimed per sweep.
 const BATCH: i64 = 100;
+/// Time limit for a call whose outcome is only displayed.
+const TEMPORAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which another process may claim the same rows.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -62,6 +69,7 @@ pub struct Dispatch {
     pub(crate) temporal: TemporalRuns,
     /// Time after which a run times out.
     pub(crate) deadline: Duration,
+    task_queue: String,
     queue: mpsc::Sender<RunKey>,
     reconcile: Arc<Notify>,
 }
@@ -99,6 +107,7 @@ impl Dispatch {
         let dispatch = Dispatch {
             temporal: temporal.clone(),
             deadline: settings.schedule.deadline(),
+            task_queue: settings.task_queue.clone(),
             queue: sender,
             reconcile: reconcile.clone(),
         };
@@ -110,6 +119,21 @@ impl Dispatch {
         if self.queue.try_send(run).is_err() {
             tracing::debug!(submission = %run.submission, "start queue full; the next sweep will start the run");
         }
+    }
+
+    /// Returns the workers that poll the task queue, or `None` if Temporal is unavailable.
+    pub(crate) async fn workers(&self) -> Option<Vec<SeenWorker>> {
+        let client = self.temporal.client().ok()?;
+        let workers = seen_workers(&client, &self.task_queue);
+        timeout(TEMPORAL_TIMEOUT, workers).await.ok()?.ok()
+    }
+
+    /// Returns the version of the Temporal server, or `None` if Temporal is unavailable.
+    pub(crate) async fn temporal_version(&self) -> Option<String> {
+        let client = self.temporal.client().ok()?;
+        let mut service = client.connection().workflow_service();
+        let info = service.get_system_info(GetSystemInfoRequest::default().into_request());
+        Some(timeout(TEMPORAL_TIMEOUT, info).await.ok()?.ok()?.into_inner().server_version)
     }
 
     /// Makes the reconciler pass stored cancellations and pending e-mails to Temporal immediately.

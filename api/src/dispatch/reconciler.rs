@@ -2,7 +2,7 @@
 //! ends runs whose workflow execution closed without recording an outcome.
 
 use crate::dispatch::periodic::{Backlog, periodic};
-use crate::dispatch::temporal_runs::{LatestExecution, TemporalRuns};
+use crate::dispatch::temporal_runs::{LatestExecution, ReportedProblemsPage, TemporalRuns};
 use crate::dispatch::{BATCH, CONCURRENCY, DispatchSettings, LEASE, TaskError};
 use diagflow_store::{
     DeliveryId, StaleCursor, StaleItem, StartedRun, Store, SubmissionId, UtcTime,
@@ -25,6 +25,7 @@ pub(super) struct Reconciler {
     /// Position at which the last check for stale items stopped.
     cursor: Mutex<Option<StaleCursor>>,
     stuck_cursor: Mutex<Option<(UtcTime, SubmissionId)>>,
+    reported_page: Mutex<ReportedProblemsPage>,
 }
 
 impl Reconciler {
@@ -41,6 +42,7 @@ impl Reconciler {
             settings: settings.clone(),
             cursor: Mutex::default(),
             stuck_cursor: Mutex::default(),
+            reported_page: Mutex::default(),
         }
     }
 
@@ -100,8 +102,9 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Checks the next batches of stuck runs and of runs and e-mails that have not changed for a long time. After the
-    /// last item of either, the next check starts over from its first one. Also releases stale LoopAI slots.
+    /// Checks the next batches of stuck runs, of runs for which Temporal reports problems, and of runs and e-mails that
+    /// have not changed for a long time. After the last item of each, the next check starts over from its first one.
+    /// Also releases stale LoopAI slots.
     async fn reconcile_stale(&self) -> Result<Backlog, TaskError> {
         if !self.temporal.is_connected() {
             return Ok(Backlog::None);
@@ -116,13 +119,8 @@ impl Reconciler {
         *cursor = stale.last().map(|(position, _)| position.clone());
         for_each(stale, |(_, item)| self.reconcile_item(item)).await;
         drop(cursor);
-        // Runs whose end and e-mail have been recorded are not among the stale items, but they can still get stuck
-        // before they close.
-        let reported = self.temporal.reported_problems(&self.settings.task_queue, BATCH as usize);
-        match reported.await {
-            Ok(reported) => for_each(reported, |submission| self.check_reported(submission)).await,
-            Err(error) => tracing::debug!(%error, "cannot list runs with reported problems"),
-        }
+        for_each(self.reported_problems().await, |submission| self.check_reported(submission))
+            .await;
         let mut cursor = self.stuck_cursor.lock().await;
         let stuck = self.store.stuck_submissions(*cursor, BATCH).await?;
         *cursor = stuck.last().copied();
@@ -146,6 +144,25 @@ impl Reconciler {
                 self.store.queue_standalone_delivery(delivery).await?;
                 self.wake.notify_one();
                 Ok(())
+            }
+        }
+    }
+
+    /// Returns the next batch of submissions for which Temporal reports problems. Runs whose end and e-mail have been
+    /// recorded are not among the stale items, but they can still get stuck before they close.
+    async fn reported_problems(&self) -> Vec<SubmissionId> {
+        let mut page = self.reported_page.lock().await;
+        // After an error, the next check starts over, since Temporal may have rejected the page.
+        let current = std::mem::take(&mut *page);
+        let queue = &self.settings.task_queue;
+        match self.temporal.reported_problems(queue, current, BATCH as i32).await {
+            Ok((reported, next)) => {
+                *page = next;
+                reported
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot list runs with reported problems");
+                Vec::new()
             }
         }
     }

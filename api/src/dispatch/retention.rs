@@ -15,9 +15,11 @@ pub(super) async fn run(eraser: &Eraser, period: Option<RetentionPeriod>) {
 }
 
 async fn erase(eraser: &Eraser, period: RetentionPeriod) -> Result<Backlog, EraseError> {
-    let erased = eraser.erase_expired(period, BATCH, &eraser.retention_entry()).await?;
-    if erased > 0 {
-        tracing::info!(erased, days = period.days(), "erased expired submissions");
-    }
-    Ok(if erased as i64 == BATCH { Backlog::Some } else { Backlog::None })
+    let report = |erased: usize| {
+        if erased > 0 {
+            tracing::info!(erased, days = period.days(), "erased expired submissions");
+        }
+    };
+    eraser.erase_expired(period, BATCH, &eraser.retention_entry(), report).await?;
+    Ok(Backlog::None)
 }

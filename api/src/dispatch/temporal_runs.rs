@@ -7,16 +7,17 @@ use diagflow_workflows::contract::AnyInput;
 use diagflow_workflows::{
     DeliveryInput, DeliveryRef, DeliveryWorkflow, DiagnosisWorkflow, SubmissionRef,
 };
-use futures::{StreamExt, TryStreamExt};
-use temporalio_client::errors::{ClientError, WorkflowInteractionError, WorkflowStartError};
+use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
+use temporalio_client::tonic::{IntoRequest, Status};
 use temporalio_client::{
     Client, NamespacedClient, WorkflowCancelOptions, WorkflowDescribeOptions,
     WorkflowExecutionDescription, WorkflowExecutionInfo, WorkflowFetchHistoryOptions,
-    WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowListOptions,
-    WorkflowSignalOptions, WorkflowStartOptions,
+    WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowSignalOptions,
+    WorkflowStartOptions,
 };
 use temporalio_common::HasWorkflowDefinition;
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_common::protos::temporal::api::workflowservice::v1::ListWorkflowExecutionsRequest;
 use tokio::sync::watch;
 
 /// Operations on workflows in Temporal. They fail until a connection has been established. Cheap to clone.
@@ -34,7 +35,7 @@ pub(crate) enum TemporalError {
     #[error("Temporal: {0}")]
     Start(#[from] WorkflowStartError),
     #[error("Temporal: {0}")]
-    List(#[from] ClientError),
+    List(#[from] Status),
 }
 
 impl From<TemporalError> for ApiError {
@@ -53,6 +54,10 @@ pub(crate) enum LatestExecution {
     /// The latest execution is closed, or there is no execution in Temporal.
     Closed,
 }
+
+/// Position in the list of executions for which Temporal reports problems. The default is the beginning of the list.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReportedProblemsPage(Vec<u8>);
 
 impl TemporalRuns {
     pub(super) fn new(client: watch::Receiver<Option<Client>>) -> Self {
@@ -121,22 +126,32 @@ impl TemporalRuns {
         })
     }
 
-    /// Returns up to `limit` submissions with an open execution for which Temporal reports failed workflow tasks.
-    /// Temporal sets `TemporalReportedProblems` after the fifth attempt. Older servers do not support this attribute.
+    /// Returns up to `limit` submissions with an open execution for which Temporal reports failed workflow tasks, and
+    /// the next page. After the last page, this is the first page again. Temporal sets `TemporalReportedProblems` after
+    /// the fifth attempt. Older servers do not support this attribute.
     pub(super) async fn reported_problems(
         &self,
         task_queue: &str,
-        limit: usize,
-    ) -> Result<Vec<SubmissionId>, TemporalError> {
+        page: ReportedProblemsPage,
+        limit: i32,
+    ) -> Result<(Vec<SubmissionId>, ReportedProblemsPage), TemporalError> {
         let query = format!(
             "TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' \
              AND TaskQueue = '{task_queue}'"
         );
         let client = self.client()?;
-        let found = client.list_workflows(query, WorkflowListOptions::default()).take(limit);
-        let found: Vec<_> = found.try_collect().await?;
+        let request = ListWorkflowExecutionsRequest {
+            namespace: client.namespace(),
+            page_size: limit,
+            next_page_token: page.0,
+            query,
+        };
+        let mut service = client.connection().workflow_service();
+        let found = service.list_workflow_executions(request.into_request()).await?.into_inner();
+        let executions = found.executions.into_iter().filter_map(|found| found.execution);
         let submission = |id: &str| id.strip_prefix("submission-")?.parse().ok();
-        Ok(found.iter().filter_map(|execution| submission(execution.id())).collect())
+        let submissions = executions.filter_map(|execution| submission(&execution.workflow_id));
+        Ok((submissions.collect(), ReportedProblemsPage(found.next_page_token)))
     }
 
     /// Returns the cause of a stuck execution's workflow task failures.

@@ -72,6 +72,8 @@ error_codes! {
         "`If-Match` does not contain the current `ETag`: the submission has been changed since it was read.";
     PreconditionRequired: PRECONDITION_REQUIRED, "The `If-Match` header is missing.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "The body is too large.";
+    HeadersTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The URL and the headers have more than 32 KB together, or there are more than 100 headers.";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The `Content-Type` is not supported.";
     UnsupportedContentEncoding: UNSUPPORTED_MEDIA_TYPE,
         "The `Content-Encoding` is not supported. The response header `Accept-Encoding` lists the supported encodings.";
@@ -84,6 +86,8 @@ error_codes! {
     TooManyRequests: TOO_MANY_REQUESTS,
         "Too many requests from this client. The headers `RateLimit-Policy` and `RateLimit` show \
          the limits.";
+    TooManyConnections: TOO_MANY_REQUESTS,
+        "This client has too many open connections. The new connection was closed before its request was read.";
     TooManyStreams: TOO_MANY_REQUESTS, "This client or account has too many open event streams.";
     Internal: INTERNAL_SERVER_ERROR, "An internal error occurred and was logged.";
     Busy: SERVICE_UNAVAILABLE, "Too many uploads are in progress, or too many connections are open.";
@@ -115,6 +119,7 @@ impl ErrorCode {
                 Self::TooManyAttempts
                     | Self::DailyLimitReached
                     | Self::TooManyRequests
+                    | Self::TooManyConnections
                     | Self::TooManyStreams
                     | Self::IdempotencyKeyInUse
                     | Self::EmailInProgress

@@ -1,6 +1,7 @@
 //! Field errors.
 
 use serde::Serialize;
+use strum::{EnumIter, IntoStaticStr};
 use utoipa::ToSchema;
 
 /// Maximum number of field errors in a response. A body can contain thousands of invalid fields.
@@ -19,9 +20,18 @@ pub(crate) struct FieldError {
     pub(crate) message: String,
 }
 
+/// A field error of a submission. Pages show it in the language of the patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubmissionFieldError {
+    pub(crate) error: FieldError,
+    /// The variables of the text in the catalogues.
+    pub(crate) values: Vec<(&'static str, String)>,
+}
+
 /// Stable code of a field error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, EnumIter, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum FieldErrorCode {
     EmailRequired,
     EmailInvalid,

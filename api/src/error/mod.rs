@@ -20,7 +20,7 @@ pub(crate) mod response;
 
 pub(crate) use codes::STREAM_RETRY_SECONDS;
 
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, SubmissionFieldError};
 use crate::settings::MIB;
 use axum::http::{HeaderName, HeaderValue};
 use diagflow_store::{BlobError, EraseError, ExceededLimit, StoreError};
@@ -42,7 +42,7 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 )]
 pub(crate) enum ApiError {
     #[error("Your submission could not be accepted. Please correct the problems listed below.")]
-    InvalidSubmission(Vec<FieldError>),
+    InvalidSubmission(Vec<SubmissionFieldError>),
     #[error("The request has errors. Please correct the problems listed below.")]
     InvalidInput(Vec<FieldError>),
     #[error(
@@ -166,6 +166,12 @@ pub(crate) enum ApiError {
         limit: String,
     },
     #[error(
+        "We could not read your request. Please delete the cookies of this website, reload the page and try again. \
+         Details for developers: the URL and the headers have more than 32 KB together, or there are more than 100 \
+         headers."
+    )]
+    HeadersTooLarge,
+    #[error(
         "We could not read your request. Please reload the page and try again. Details for developers: this \
          Content-Type is not supported. Send {accepted}."
     )]
@@ -195,6 +201,8 @@ pub(crate) enum ApiError {
     DailyLimitReached { seconds: u64 },
     #[error("Too many requests. Please try again later.")]
     TooManyRequests(Box<RateLimitExceeded>),
+    #[error("Too many connections are open. Close some of them, or try again later.")]
+    TooManyConnections,
     /// The client or the account has too many open event streams.
     #[error("Too many event streams are open. Close some of them, or try again later.")]
     TooManyStreams,

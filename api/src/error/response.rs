@@ -4,10 +4,10 @@ use crate::error::field_errors::{FieldError, MAX_FIELD_ERRORS};
 use crate::error::{ApiError, Cause, ErrorCode};
 use crate::openapi::names::ApiErrorCode;
 use crate::request_id;
-use axum::Json;
 use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,9 +48,36 @@ struct ErrorDetail {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error_code = ErrorCode::from(&self);
-        let (status, code) = (error_code.status(), error_code.as_str());
-        match &self {
+        let code = ErrorCode::from(&self);
+        self.log(code);
+        let headers = self.headers(code.status());
+        // Layers can show the error as a page.
+        (code.status(), headers, Extension(code), Json(self.into_body(code))).into_response()
+    }
+}
+
+impl ApiError {
+    /// Returns a complete HTTP/1.1 response that closes the connection, for a client whose request is not read.
+    pub(crate) fn into_raw_response(self) -> Vec<u8> {
+        let code = ErrorCode::from(&self);
+        self.log(code);
+        let status = code.status();
+        let retry_after = self.retry_after().map(|seconds| format!("Retry-After: {seconds}\r\n"));
+        let retry_after = retry_after.unwrap_or_default();
+        let body = self.into_body(code);
+        let id = body.request_id.clone();
+        let body = serde_json::to_string(&body).expect("the body is valid JSON");
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{retry_after}\
+             X-Request-Id: {id}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    fn log(&self, code: ErrorCode) {
+        let code = code.as_str();
+        match self {
             Self::Internal(cause) | Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
                 let Cause { text, location } = cause;
                 tracing::error!(code, cause = text, %location, "request failed");
@@ -60,20 +87,37 @@ impl IntoResponse for ApiError {
             }
             _ => tracing::debug!(code, "request rejected"),
         }
+    }
+
+    fn headers(&self, status: StatusCode) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        match self {
+            Self::TooManyRequests(exceeded) => headers.extend(exceeded.headers.clone()),
+            // The client may still be sending the body, and the handler may still be reading it.
+            Self::UploadTimeout | Self::Timeout => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // RFC 9110, section 12.5.3, recommends this header in a 415 response.
+            Self::UnsupportedContentEncoding { .. } => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            _ => {}
+        }
+        if status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        headers
+    }
+
+    fn into_body(self, code: ErrorCode) -> ErrorBody {
         let message = self.to_string();
-        let retry_after = self.retry_after();
-        let challenge =
-            status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
-        let closes_connection = matches!(self, Self::UploadTimeout | Self::Timeout);
         let matched = match &self {
             Self::MatchCountChanged { matched } => Some(*matched),
             _ => None,
         };
-        let limit = match &self {
-            Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
-            _ => None,
-        };
-        let accepts_gzip = matches!(self, Self::UnsupportedContentEncoding { .. });
         let mut details = self.into_field_errors();
         let has_more = details.len() > MAX_FIELD_ERRORS;
         details.truncate(MAX_FIELD_ERRORS);
@@ -85,40 +129,19 @@ impl IntoResponse for ApiError {
         if has_more {
             errors.push("There are more errors. Correct these first.".to_owned());
         }
-        let body = ErrorBody {
+        ErrorBody {
             success: false,
             message: message.clone(),
             errors,
-            error: ErrorDetail { code: error_code.into(), message, details, matched },
+            error: ErrorDetail { code: code.into(), message, details, matched },
             request_id: request_id::current().to_string(),
-        };
-        let mut response = (status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        headers.extend(limit.into_iter().flatten());
-        if closes_connection {
-            // The client may still be sending the body, and the handler may still be reading it.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if accepts_gzip {
-            // RFC 9110, section 12.5.3, recommends this header in a 415 response.
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        if challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
-}
 
-impl ApiError {
     fn into_field_errors(self) -> Vec<FieldError> {
         match self {
-            Self::InvalidSubmission(errors)
-            | Self::InvalidInput(errors)
-            | Self::InvalidQuery(errors) => errors,
+            Self::InvalidSubmission(errors) => errors.into_iter().map(|it| it.error).collect(),
+            Self::InvalidInput(errors) | Self::InvalidQuery(errors) => errors,
             _ => Vec::new(),
         }
     }

@@ -15,27 +15,29 @@ use utoipa::ToSchema;
 
 /// Name of the marker that the SDK records for each local activity.
 const LOCAL_ACTIVITY: &str = "core_local_activity";
+/// Description of the activity that polls an execution at LoopAI.
+pub(crate) const POLL: &str = "LoopAI status poll";
 
 /// An event in a workflow history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryEventBody {
     /// Event number, starting at 1.
-    number: i64,
+    pub(crate) number: i64,
     /// Time of the event.
     #[schema(required, format = "date-time")]
-    at: Option<String>,
+    pub(crate) at: Option<String>,
     /// Description of the event.
     #[schema(example = "Request to LoopAI (local activity): accepted")]
-    description: String,
+    pub(crate) description: String,
     /// Attempt number, starting at 1.
     #[schema(required)]
-    attempt: Option<i32>,
+    pub(crate) attempt: Option<i32>,
     /// Failure reported by the event, if any.
     #[schema(required)]
-    failure: Option<FailureBody>,
+    pub(crate) failure: Option<FailureBody>,
     /// Timer duration in seconds.
     #[schema(required)]
-    seconds: Option<f64>,
+    pub(crate) seconds: Option<f64>,
 }
 
 #[derive(Default)]
@@ -257,7 +259,7 @@ fn describe_timer_event(
 pub(super) fn activity_name(activity: &str) -> &str {
     match activity.rsplit("::").next().unwrap_or_default() {
         "request_diagnosis" => "Request to LoopAI",
-        "check_execution" => "LoopAI status poll",
+        "check_execution" => POLL,
         "end_diagnosis" => "Recording the outcome",
         "deliver" => "E-mail to the patient",
         _ => activity,

@@ -25,7 +25,7 @@ enum HistoryAvailability {
 pub(crate) struct Execution {
     /// URL of the execution in the Temporal UI.
     #[schema(required)]
-    link: Option<String>,
+    pub(crate) link: Option<String>,
     /// Availability of the workflow history.
     history: HistoryAvailability,
     /// Status of the execution, as shown in the Temporal UI.
@@ -41,7 +41,7 @@ pub(crate) struct Execution {
     #[schema(required)]
     stuck: Option<StuckBody>,
     /// Events, oldest first.
-    events: Vec<HistoryEventBody>,
+    pub(crate) events: Vec<HistoryEventBody>,
     /// Pending activities.
     pending: Vec<PendingActivity>,
 }
@@ -83,7 +83,7 @@ impl Execution {
             closed_at: found.close_time().map(rfc3339),
             stuck: StuckBody::of(&found, &events),
             events: describe_events(&events),
-            pending: pending_activities(&found),
+            pending: pending_activities(&found, &events),
         }))
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct FailureBody {
     #[schema(example = "loopai_unavailable")]
     pub(crate) kind: String,
     /// Error message, truncated to 500 characters.
-    message: String,
+    pub(crate) message: String,
 }
 
 impl FailureBody {

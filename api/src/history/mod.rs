@@ -3,6 +3,7 @@
 //! Workflow histories contain only ids and codes, so their descriptions cannot reveal patient data. Failure types and
 //! messages are either our own codes or texts from Temporal.
 
+pub(crate) mod changed_options;
 pub(crate) mod describe;
 pub(crate) mod execution;
 pub(crate) mod failure;

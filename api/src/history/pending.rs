@@ -1,10 +1,12 @@
 use crate::extract::time_format::rfc3339;
+use crate::history::changed_options::ChangedOptions;
 use crate::history::describe;
 use crate::history::failure::FailureBody;
 use serde::Serialize;
 use std::time::SystemTime;
 use temporalio_client::WorkflowExecutionDescription;
 use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
+use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use temporalio_common::protos::temporal::api::workflow::v1::pending_activity_info::PauseInfo;
 use temporalio_common::protos::temporal::api::workflow::v1::pending_activity_info::pause_info::PausedBy;
@@ -35,6 +37,9 @@ pub(crate) struct PendingActivity {
     /// Who paused the activity in Temporal, when and why. `null` if the activity is not paused.
     #[schema(required)]
     pause: Option<PauseBody>,
+    /// Current timeouts and retry policy. `null` unless they were changed in Temporal.
+    #[schema(required)]
+    changed_options: Option<ChangedOptions>,
 }
 
 /// State of a pending activity. `waiting`: the activity is waiting for its next attempt or for a worker. `in_progress`:
@@ -65,12 +70,14 @@ struct PauseBody {
 
 pub(super) fn pending_activities(
     description: &WorkflowExecutionDescription,
+    events: &[HistoryEvent],
 ) -> Vec<PendingActivity> {
-    description.raw().pending_activities.iter().map(PendingActivity::of).collect()
+    let pending = description.raw().pending_activities.iter();
+    pending.map(|info| PendingActivity::of(info, events)).collect()
 }
 
 impl PendingActivity {
-    fn of(info: &PendingActivityInfo) -> PendingActivity {
+    fn of(info: &PendingActivityInfo, events: &[HistoryEvent]) -> PendingActivity {
         let activity =
             info.activity_type.as_ref().map(|kind| kind.name.clone()).unwrap_or_default();
         let state = PendingState::of(info);
@@ -86,6 +93,7 @@ impl PendingActivity {
             last_failure: info.last_failure.as_ref().map(FailureBody::of),
             next_attempt_at: next_attempt.and_then(|at| SystemTime::try_from(at).ok()).map(rfc3339),
             pause: info.pause_info.as_ref().filter(|_| info.paused).map(PauseBody::of),
+            changed_options: ChangedOptions::of(info, events),
             activity,
         }
     }

@@ -115,7 +115,7 @@ impl FromParameters for FilterRequest {
 
 /// Masks an address except for its first character and domain. Audit entries are never erased, so they must not contain
 /// patients' addresses.
-fn masked(address: &str) -> String {
+pub(crate) fn masked(address: &str) -> String {
     let first: String = address.chars().take(1).collect();
     match address.rsplit_once('@') {
         Some((_, domain)) => format!("{first}…@{domain}"),

@@ -11,7 +11,7 @@ use diagflow_store::{
     SubmissionId, SubmissionSummary, UserId, UtcTime,
 };
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,14 +19,14 @@ const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
 /// Maximum number of submissions that precede the requested page. The database has to read all of them, which takes
 /// about 10 ms at this limit.
-const MAX_SKIPPED: usize = 10_000;
+pub(crate) const MAX_SKIPPED: usize = 10_000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct PageRequest {
-    page: usize,
+    pub(crate) page: usize,
     per_page: usize,
     cursor: Option<String>,
-    sort: Sort,
+    pub(crate) sort: Sort,
 }
 
 #[derive(IntoParams)]
@@ -124,19 +124,29 @@ pub(crate) async fn list_page(
         ListReader::Staff { .. } => store.email_states(&runs(&page.rows)).await?,
         ListReader::Sender => HashMap::new(),
     };
+    let names = match reader {
+        ListReader::Staff { .. } => store.user_names(&assignees(&page.rows)).await?,
+        ListReader::Sender => HashMap::new(),
+    };
     let total = store.count_submissions(filter).await?;
     store.append_audit_entry(entry).await?;
     let mut body = response_body(request, position, page, total);
     for item in &mut body.data {
-        if reader == ListReader::Sender {
-            (item.note, item.assignee) = (None, None);
-        }
         item.comments = comments.get(&item.id).cloned();
-        if reader != ListReader::Sender {
+        if reader == ListReader::Sender {
+            (item.note, item.assignee, item.stuck) = (None, None, None);
+        } else {
             item.email_state = Some(email_states.get(&item.id).copied().map(Into::into));
+            let assignee = item.assignee.flatten();
+            item.assignee_name = Some(assignee.and_then(|id| names.get(&id).cloned()));
         }
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+}
+
+fn assignees(rows: &[SubmissionSummary]) -> Vec<UserId> {
+    let ids: HashSet<_> = rows.iter().filter_map(|row| row.assignee).collect();
+    ids.into_iter().collect()
 }
 
 /// Returns the newest run of each submission.
@@ -165,29 +175,29 @@ pub(crate) struct ListBody {
     #[schema(example = true)]
     success: bool,
     /// The submissions.
-    data: Vec<SubmissionSummaryBody>,
+    pub(crate) data: Vec<SubmissionSummaryBody>,
     /// Position of the page in the list.
-    pagination: SubmissionPagination,
+    pub(crate) pagination: SubmissionPagination,
 }
 
 /// Position of a page in a list.
 #[derive(Debug, Serialize, ToSchema)]
-struct SubmissionPagination {
+pub(crate) struct SubmissionPagination {
     /// Page number, starting at 1. `null` if the request has a cursor.
     #[schema(required)]
-    page: Option<usize>,
+    pub(crate) page: Option<usize>,
     /// Number of submissions per page.
     #[schema(example = 20)]
-    per_page: usize,
+    pub(crate) per_page: usize,
     /// Exact number of matching submissions.
     #[schema(example = 123)]
-    total: i64,
+    pub(crate) total: i64,
     /// Cursor for the next page. `null` on the last page.
     #[schema(required)]
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
     /// Cursor for the previous page. `null` on the first page.
     #[schema(required)]
-    prev_cursor: Option<String>,
+    pub(crate) prev_cursor: Option<String>,
 }
 
 /// A submission in a list.
@@ -195,24 +205,24 @@ struct SubmissionPagination {
 pub(crate) struct SubmissionSummaryBody {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
-    id: SubmissionId,
+    pub(crate) id: SubmissionId,
     /// E-mail address of the patient. `null` if the submission was erased.
     #[schema(required, example = "ana@example.org")]
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Status of the submission.
-    status: SubmissionStatus,
+    pub(crate) status: SubmissionStatus,
     /// Number of runs.
     #[schema(example = 1)]
-    runs: i32,
+    pub(crate) runs: i32,
     /// Stable failure code.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
-    error_code: Option<String>,
+    pub(crate) error_code: Option<String>,
     /// Time of receipt.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time of the last change.
     #[schema(value_type = String, format = "date-time")]
-    updated_at: UtcTime,
+    pub(crate) updated_at: UtcTime,
     /// Time at which the submission reached its final state.
     #[schema(required, value_type = Option<String>, format = "date-time")]
     finished_at: Option<UtcTime>,
@@ -221,10 +231,10 @@ pub(crate) struct SubmissionSummaryBody {
     submitted_by: Option<UserId>,
     /// Time of deletion.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    deleted_at: Option<UtcTime>,
+    pub(crate) deleted_at: Option<UtcTime>,
     /// Time at which the personal data was erased.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    erased_at: Option<UtcTime>,
+    pub(crate) erased_at: Option<UtcTime>,
     /// Always `true`, because submissions without consent are rejected.
     #[schema(example = true)]
     consent_given: bool,
@@ -234,15 +244,24 @@ pub(crate) struct SubmissionSummaryBody {
     /// State of the latest e-mail. `null` if no e-mail is due. Present only in lists for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SubmissionEmailState>)]
-    email_state: Option<Option<SubmissionEmailState>>,
+    pub(crate) email_state: Option<Option<SubmissionEmailState>>,
     /// Staff note. Present only in lists for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    note: Option<Option<String>>,
+    pub(crate) note: Option<Option<String>>,
     /// Id of the account to which the submission is assigned. Present only in lists for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
-    assignee: Option<Option<UserId>>,
+    pub(crate) assignee: Option<Option<UserId>>,
+    /// Name of that account. Present only in lists for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) assignee_name: Option<Option<String>>,
+    /// Whether the current run is stuck because its workflow task fails on every attempt. Present only in lists for
+    /// staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool)]
+    pub(crate) stuck: Option<bool>,
 }
 
 impl From<SubmissionSummary> for SubmissionSummaryBody {
@@ -264,6 +283,8 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
             email_state: None,
             note: Some(row.note),
             assignee: Some(row.assignee),
+            assignee_name: None,
+            stuck: Some(row.stuck_since.is_some()),
         }
     }
 }

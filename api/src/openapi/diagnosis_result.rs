@@ -1,4 +1,4 @@
-//! The schema of LoopAI's results. `activities/src/report.rs` reads the same members.
+//! The schema of LoopAI's results. `store/src/submissions/report.rs` reads the same members.
 
 use crate::openapi::examples;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ArrayItems, Schema, SchemaType};

@@ -4,12 +4,12 @@
 use crate::auth::permissions::Permission;
 use crate::error::ErrorCode;
 use diagflow_store::{
-    Action, ActorKind, DeliveryKind, DeliveryStatus, EmailState, EventName, FailureCode,
-    ObjectKind, Role, Status, Step,
+    Action, ActorKind, BreakerState, DeliveryKind, DeliveryStatus, EmailState, EventName,
+    FailureCode, ObjectKind, PauseTarget, Role, Status, Step,
 };
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use strum::VariantNames;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
@@ -27,6 +27,12 @@ pub(crate) trait NamedEnum: VariantNames + Display {
 impl<E> From<E> for Named<E> {
     fn from(value: E) -> Self {
         Self(value)
+    }
+}
+
+impl<E: Display> Display for Named<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -80,8 +86,13 @@ named_enums! {
         e-mail may or may not have been sent.";
     EmailState => SubmissionEmailState: "State of a submission's latest e-mail. `planned`: due within the last hour. \
         `overdue`: due for more than an hour. `unknown`: the e-mail may or may not have been sent.";
-    DeliveryKind => EmailKind: "Submission outcome reported by an e-mail.";
+    DeliveryKind => EmailKind: "What an e-mail reports: an outcome of the submission, or `link`, a new link to the \
+        submission's page that the patient requested.";
     FailureCode => SubmissionErrorCode: "Stable failure code of a submission, a run or an e-mail.";
+    BreakerState => LoopAiBreakerState: "State of the circuit breaker for LoopAI. `closed`: requests pass. `half_open`: \
+        requests resume gradually. `open`: only one request at a time is sent, as a probe.";
+    PauseTarget => ServicePart: "Part of the service that staff can pause. `loopai_requests`: requests to LoopAI, \
+        including polls. `emails`: e-mails to patients.";
     ErrorCode => ApiErrorCode: "Stable code of an error response.";
     Role => AccountRole: "Role of an account.";
     Permission => AccountPermission: "Permission of an account.";

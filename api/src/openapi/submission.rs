@@ -59,6 +59,9 @@ pub(crate) struct FormSubmission {
     /// Version of the consent text that the patient saw. Default: the current version. Any other version is rejected
     /// with an error that contains the current version.
     consent_version: Option<String>,
+    /// Key for plain HTML forms, which cannot send the `Idempotency-Key` header. Ignored if the request has the header.
+    #[schema(max_length = 255)]
+    idempotency_key: Option<String>,
     /// 1 to 10 JPEG, PNG or WebP files, at most 10 MB each. The field names `images[]`, `images[0]` and `image` are
     /// also accepted. `images[0]` is the first image, regardless of the order of the fields. The declared media type is
     /// ignored.

@@ -1,20 +1,23 @@
 pub(crate) mod accounts;
-mod auth;
-mod cancellation;
+pub(crate) mod auth;
+pub(crate) mod cancellation;
+pub(crate) mod erasure;
+mod image;
 mod loopai;
-mod operation;
+pub(crate) mod operation;
 pub(crate) mod patient;
-mod staff;
+pub(crate) mod staff;
 pub(crate) mod table;
 
 use self::loopai::{file as loopai_file, webhook};
-use self::operation::{health, home, metrics, ready, version};
-use self::patient::{cancel, events, my_submissions, status, submit};
+use self::operation::{health, metrics, ready, version};
+use self::patient::{cancel, erase, events, file, my_submissions, status, submit};
 use crate::app::AppState;
 use crate::auth::guard::{guarded, guarded_stream};
 use crate::auth::permissions::Permission;
+use crate::layers::event_source::reconnecting;
 use crate::layers::limiters::RateLimitClass;
-use crate::layers::rate_limit::{rate_limited, rate_limited_stream};
+use crate::layers::rate_limit::rate_limited;
 use crate::layers::time_limit::{limit_time, time_limited};
 use crate::openapi::Document;
 use crate::openapi::route::route;
@@ -31,6 +34,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(loopai(state))
         .merge(accounts(state))
         .merge(staff_reads(state))
+        .merge(service_state(state))
         .merge(staff_actions(state));
     // Uploads have their own time limit.
     let upload =
@@ -46,8 +50,10 @@ fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
     let read = |routes| rate_limited(state, RateLimitClass::Read, routes);
     OpenApiRouter::new()
         .routes(read(route!(status::read_submission_status)))
-        .routes(rate_limited_stream(state, RateLimitClass::Read, route!(events::follow_submission)))
+        .routes(reconnecting(read(route!(events::follow_submission))))
+        .routes(read(route!(file::read_own_file)))
         .routes(rate_limited(state, RateLimitClass::Cancel, route!(cancel::cancel_own_submission)))
+        .routes(rate_limited(state, RateLimitClass::Cancel, route!(erase::erase_own_submission)))
 }
 
 fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
@@ -69,7 +75,6 @@ fn operation(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(health(route!(ready::read_readiness)))
         .routes(health(route!(metrics::read_metrics)))
         .routes(health(route!(version::read_version)))
-        .routes(health(route!(home::read_home_page)))
 }
 
 fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
@@ -109,26 +114,27 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
 }
 
 fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
-    use self::staff::{
-        bulk_resend, bulk_retry, cancel, history, resend, retry, revoke_token, update,
-    };
+    use self::staff::{bulk_actions, cancel, history, pauses, resend, retry, revoke_token, update};
     use Permission::{
-        DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry, SubmissionsUpdate,
+        DeliveriesResend, HistoryRead, ServicePause, SubmissionsCancel, SubmissionsRetry,
+        SubmissionsUpdate,
     };
     OpenApiRouter::new()
         .routes(guarded(state, SubmissionsCancel, route!(cancel::cancel_submission)))
+        .routes(guarded(state, SubmissionsCancel, route!(bulk_actions::cancel_submissions)))
         .routes(guarded(state, SubmissionsRetry, route!(retry::retry_submission)))
-        .routes(guarded(state, SubmissionsRetry, route!(bulk_retry::retry_submissions)))
+        .routes(guarded(state, SubmissionsRetry, route!(bulk_actions::retry_submissions)))
         .routes(guarded(state, SubmissionsUpdate, route!(update::update_submission)))
         .routes(guarded(state, SubmissionsUpdate, route!(revoke_token::revoke_submission_token)))
         .routes(guarded(state, DeliveriesResend, route!(resend::resend_delivery)))
-        .routes(guarded(state, DeliveriesResend, route!(bulk_resend::resend_emails)))
+        .routes(guarded(state, DeliveriesResend, route!(bulk_actions::resend_emails)))
+        .routes(guarded(state, ServicePause, route!(pauses::set_pause)))
         .routes(guarded(state, HistoryRead, route!(history::read_history)))
         .routes(guarded(state, HistoryRead, route!(history::read_raw_history)))
 }
 
 fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
-    use self::staff::{all_events, audit, deletion, detail, erase, export, file, list};
+    use self::staff::{all_events, audit, deletion, detail, erase, export, file, list, reveal};
     use Permission::{
         AuditRead, ClinicalRead, SubmissionsDelete, SubmissionsErase, SubmissionsExport,
         SubmissionsRead, SubmissionsReadOwn,
@@ -138,12 +144,27 @@ fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, SubmissionsRead, route!(list::list_submissions)))
         .routes(guarded(state, SubmissionsExport, route!(export::export_submissions)))
         .routes(guarded(state, SubmissionsRead, route!(detail::read_submission)))
+        .routes(guarded(state, SubmissionsRead, route!(reveal::reveal_submission)))
         .routes(guarded(state, SubmissionsDelete, route!(deletion::delete_submission)))
         .routes(guarded(state, SubmissionsDelete, route!(deletion::restore_submission)))
         .routes(guarded(state, SubmissionsErase, route!(erase::erase_submission)))
         .routes(guarded(state, ClinicalRead, route!(file::read_file)))
-        .routes(guarded_stream(state, SubmissionsRead, route!(all_events::follow_submissions)))
+        .routes(reconnecting(guarded_stream(
+            state,
+            SubmissionsRead,
+            route!(all_events::follow_submissions),
+        )))
         .routes(guarded(state, AuditRead, route!(audit::list_audit_entries)))
+}
+
+fn service_state(state: &AppState) -> OpenApiRouter<AppState> {
+    use self::staff::{health, overview, pauses, settings};
+    use Permission::{ServiceRead, SettingsRead, SubmissionsRead};
+    OpenApiRouter::new()
+        .routes(guarded(state, SubmissionsRead, route!(overview::read_overview)))
+        .routes(guarded(state, SubmissionsRead, route!(pauses::list_pauses)))
+        .routes(guarded(state, ServiceRead, route!(health::read_dependencies)))
+        .routes(guarded(state, SettingsRead, route!(settings::list_settings)))
 }
 
 #[cfg(test)]

@@ -8,29 +8,29 @@ use utoipa::ToSchema;
 pub(crate) struct UserBody {
     /// Id of the account.
     #[schema(value_type = String, format = "uuid")]
-    id: UserId,
+    pub(crate) id: UserId,
     /// E-mail address used to sign in, in lower case.
     #[schema(example = "ana@example.org")]
-    email: String,
+    pub(crate) email: String,
     /// Name of the person or program.
     #[schema(example = "Ana López")]
-    name: String,
+    pub(crate) name: String,
     /// Role of the account.
-    role: AccountRole,
+    pub(crate) role: AccountRole,
     /// Whether the account is enabled.
-    enabled: bool,
+    pub(crate) enabled: bool,
     /// Time at which the account was disabled.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    disabled_at: Option<UtcTime>,
+    pub(crate) disabled_at: Option<UtcTime>,
     /// Time at which the password was set. `null` if the account has no password.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    password_changed_at: Option<UtcTime>,
+    pub(crate) password_changed_at: Option<UtcTime>,
     /// Time of creation.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time of the last change.
     #[schema(value_type = String, format = "date-time")]
-    updated_at: UtcTime,
+    pub(crate) updated_at: UtcTime,
 }
 
 impl From<User> for UserBody {
@@ -54,9 +54,9 @@ impl From<User> for UserBody {
 pub(crate) struct UserResponse {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// The account.
-    user: UserBody,
+    pub(crate) user: UserBody,
 }
 
 impl From<User> for UserResponse {

@@ -38,31 +38,31 @@ pub(crate) struct NewKeyRequest {
 pub(crate) struct ApiKeyListResponse {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// The keys, newest first, including expired and revoked ones.
-    data: Vec<ApiKeyBody>,
+    pub(crate) data: Vec<ApiKeyBody>,
 }
 
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
-struct ApiKeyBody {
+pub(crate) struct ApiKeyBody {
     /// Id of the key, which is also part of `api_key`.
     #[schema(value_type = String, format = "uuid")]
-    id: ApiKeyId,
+    pub(crate) id: ApiKeyId,
     /// Name of the key.
-    name: String,
+    pub(crate) name: String,
     /// Time of creation.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time of the last use, accurate to the minute.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    used_at: Option<UtcTime>,
+    pub(crate) used_at: Option<UtcTime>,
     /// Time of expiry.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    expires_at: Option<UtcTime>,
+    pub(crate) expires_at: Option<UtcTime>,
     /// Time of revocation.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    revoked_at: Option<UtcTime>,
+    pub(crate) revoked_at: Option<UtcTime>,
 }
 
 impl From<ApiKey> for ApiKeyBody {

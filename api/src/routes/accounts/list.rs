@@ -25,25 +25,25 @@ const MAX_PAGE: i64 = 100_000;
 pub(crate) struct UserListResponse {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// The accounts, newest first.
-    data: Vec<UserBody>,
+    pub(crate) data: Vec<UserBody>,
     /// Position of the page in the list.
-    pagination: UserPagination,
+    pub(crate) pagination: UserPagination,
 }
 
 /// Position of a page in the list of accounts.
 #[derive(Debug, Serialize, ToSchema)]
-struct UserPagination {
+pub(crate) struct UserPagination {
     /// Page number, starting at 1.
     #[schema(example = 1)]
-    page: i64,
+    pub(crate) page: i64,
     /// Number of accounts per page.
     #[schema(example = 20)]
-    per_page: i64,
+    pub(crate) per_page: i64,
     /// Number of matching accounts.
     #[schema(example = 42)]
-    total: i64,
+    pub(crate) total: i64,
 }
 
 #[derive(IntoParams)]

@@ -2,10 +2,10 @@
 
 pub(crate) mod body;
 pub(super) mod create;
-pub(super) mod keys;
-pub(super) mod list;
+pub(crate) mod keys;
+pub(crate) mod list;
 pub(crate) mod session_body;
-pub(super) mod sessions;
+pub(crate) mod sessions;
 pub(super) mod update;
 mod validation;
 

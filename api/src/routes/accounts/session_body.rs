@@ -7,36 +7,36 @@ use utoipa::ToSchema;
 pub(crate) struct SessionListResponse {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// The sessions, newest first.
-    data: Vec<SessionBody>,
+    pub(crate) data: Vec<SessionBody>,
 }
 
 /// A session.
 #[derive(Debug, Serialize, ToSchema)]
-struct SessionBody {
+pub(crate) struct SessionBody {
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
-    id: SessionId,
+    pub(crate) id: SessionId,
     /// Whether the request was authenticated with this session.
-    current: bool,
+    pub(crate) current: bool,
     /// IP address used to sign in.
     #[schema(example = "192.0.2.7")]
-    address: String,
+    pub(crate) address: String,
     /// User agent used to sign in.
-    user_agent: String,
+    pub(crate) user_agent: String,
     /// Time of the sign-in.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time of the last use, accurate to the minute.
     #[schema(value_type = String, format = "date-time")]
-    used_at: UtcTime,
+    pub(crate) used_at: UtcTime,
     /// Time at which the session ends if it is not used before then.
     #[schema(value_type = String, format = "date-time")]
-    idle_after: UtcTime,
+    pub(crate) idle_after: UtcTime,
     /// Time at which the session ends even if it is in use.
     #[schema(value_type = String, format = "date-time")]
-    expires_at: UtcTime,
+    pub(crate) expires_at: UtcTime,
 }
 
 impl SessionListResponse {

@@ -5,7 +5,7 @@ pub(super) mod password;
 pub(super) mod refresh;
 mod session_response;
 mod session_start;
-pub(super) mod sessions;
+pub(crate) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod sign_out;
 pub(super) mod validate;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// Age at which a queued run counts as overdue. Runs normally start much sooner.
 const OVERDUE: Duration = Duration::from_secs(5);
-/// Time after its deadline at which an open submission counts as overdue. Recording the end of a run normally takes
-/// seconds.
-const AFTER_DEADLINE: Duration = Duration::from_secs(300);
+/// Time after the deadline at which an open submission counts as overdue. Recording the end of a run normally takes
+/// seconds. The deadline is counted from the creation of the run, so that a run that never starts is overdue too.
+pub(crate) const AFTER_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Get metrics in the Prometheus text format
 #[utoipa::path(
@@ -31,7 +31,10 @@ pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
         let overdue = store.count_overdue(deadline + AFTER_DEADLINE).await?;
         Ok::<_, StoreError>((stuck, overdue, store.count_overdue_emails().await?))
     };
-    let (count, now, blocked) = tokio::join!(probe(count), probe(now), probe(blocked));
+    let store = state.app.store.clone();
+    let pauses = async move { store.pauses().await };
+    let (count, now, blocked, pauses) =
+        tokio::join!(probe(count), probe(now), probe(blocked), probe(pauses));
     // If one of these queries fails, the other metrics are still returned.
     match count {
         Some(Ok(count)) => telemetry::queued_runs(count),
@@ -48,6 +51,10 @@ pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
             telemetry::overdue_emails(emails);
         }
         _ => tracing::warn!("cannot count stuck runs, overdue submissions and overdue e-mails"),
+    }
+    match pauses {
+        Some(Ok(pauses)) => telemetry::pauses(&pauses),
+        _ => tracing::warn!("cannot read pauses"),
     }
     let text = state.app.metrics.render();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -1,6 +1,5 @@
 pub(super) mod health;
-pub(super) mod home;
 pub(super) mod metrics;
-mod probe;
+pub(crate) mod probe;
 pub(super) mod ready;
 pub(super) mod version;

@@ -7,7 +7,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Returns `None` if the query does not finish in time. A query that times out continues in its own task, because
 /// dropping it would close its database connection.
-pub(super) async fn probe<T: Send + 'static>(
+pub(crate) async fn probe<T: Send + 'static>(
     check: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
     tokio::time::timeout(TIMEOUT, tokio::spawn(check)).await.ok()?.ok()

@@ -1,4 +1,5 @@
 use crate::app::{AppState, StartProblem};
+use crate::openapi::names::ServicePart;
 use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
@@ -23,7 +24,12 @@ use utoipa::ToSchema;
 )]
 pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let store = state.app.store.clone();
-    let (database, temporal) = tokio::join!(database(store), probe((state.app.temporal_health)()));
+    let (database, temporal, paused) = tokio::join!(
+        database(store.clone()),
+        probe((state.app.temporal_health)()),
+        probe(async move { store.pauses().await })
+    );
+    let paused = paused.and_then(Result::ok);
     let start_problem = match temporal {
         Some(Ok(())) => None,
         Some(Err(problem)) => Some(problem),
@@ -38,6 +44,7 @@ pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode
             _ => TemporalStatus::Reachable,
         },
         start_problem,
+        paused: paused.map(|pauses| pauses.into_iter().map(|pause| pause.target.into()).collect()),
     };
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(body))
@@ -55,6 +62,10 @@ pub(crate) struct Readiness {
     /// Reason runs cannot be started, or started runs make no progress. `null` if there is no such problem.
     #[schema(required)]
     start_problem: Option<StartProblem>,
+    /// Parts of the service that staff have paused; `null` if the database is unavailable. A pause does not affect
+    /// readiness.
+    #[schema(required)]
+    paused: Option<Vec<ServicePart>>,
 }
 
 /// Readiness of a process.

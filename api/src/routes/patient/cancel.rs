@@ -1,6 +1,6 @@
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::extract::submission_access::CancelAccess;
+use crate::extract::submission_access::{CancelAction, PatientAccess};
 use crate::routes::cancellation::{CancelErrors, Cancellation, cancel};
 use axum::Json;
 use axum::extract::State;
@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 )]
 pub(crate) async fn cancel_own_submission(
     State(state): State<AppState>,
-    access: CancelAccess,
+    access: PatientAccess<CancelAction>,
 ) -> ApiResult<(StatusCode, Json<CancelBody>)> {
     let submission_id = access.submission;
     let entry = access.audit_entry(&state);

@@ -1,5 +1,4 @@
 use crate::app::AppState;
-use crate::auth::stream_access::START_TIMEOUT;
 use crate::error::{ApiError, ApiResult};
 use crate::events::submission_events::{
     FollowSubmission, Position, Start, find_start, submission_events,
@@ -30,9 +29,10 @@ use axum::response::{IntoResponse, Response};
 /// If staff revoke the access token that opened the stream, no further event is sent, and the stream ends at the next
 /// event or heartbeat.
 ///
-/// A client that opens too many streams receives an empty stream with status 200 if its `Accept` header contains
-/// `text/event-stream`, which is always the case for an `EventSource`. The empty stream ends immediately, and its
-/// `retry` field specifies when the client can open another one. Other clients receive a 429 response.
+/// A client that opens too many streams or sends too many requests receives an empty stream with status 200 if its
+/// `Accept` header contains `text/event-stream`, which is always the case for an `EventSource`. The empty stream ends
+/// immediately, and its `retry` field specifies when the client can open another one. Other clients receive a 429
+/// response.
 #[utoipa::path(
     get,
     path = "/api/user/events/{id}",
@@ -51,18 +51,18 @@ pub(crate) async fn follow_submission(
     State(state): State<AppState>,
     last: LastEventId,
 ) -> ApiResult<Response> {
-    let FollowAccess { submission, access, by_token } = access;
+    let FollowAccess { submission, access, by_token, deadline } = access;
     let store = state.app.store.clone();
     let position = if access.is_pending() {
         Position::Unknown(last)
     } else {
         let start = find_start(store.clone(), submission, by_token, last);
-        match tokio::time::timeout(START_TIMEOUT, start).await {
+        match tokio::time::timeout_at(deadline, start).await {
             Ok(Ok(Start::After(after))) => Position::After(after),
             Ok(Ok(Start::AllReceived)) => return Ok(StatusCode::NO_CONTENT.into_response()),
             Ok(Ok(Start::NotFound)) => return Err(ApiError::NotFound),
             Ok(Ok(Start::Erased)) => return Err(ApiError::Erased),
-            Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
+            Ok(Err(error)) if !error.is_database_outage() => return Err(error),
             // The stream opens despite a temporary failure, because an `EventSource` never reconnects after an error
             // response.
             Ok(Err(_)) | Err(_) => Position::Unknown(last),

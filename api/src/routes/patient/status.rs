@@ -1,16 +1,19 @@
+use crate::app::AppState;
 use crate::error::ApiResult;
 use crate::extract::if_none_match::{IfNoneMatch, entity_tag};
 use crate::extract::submission_access::SubmissionAccess;
 use crate::extract::time_format::rfc3339;
 use crate::openapi::diagnosis_result::DiagnosisResult;
 use crate::openapi::names::{EmailStatus, SubmissionErrorCode, SubmissionStatus, SubmissionStep};
+use crate::routes::patient::expectations::WaitingReason;
+use crate::routes::patient::submission_state::SubmissionState;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum_extra::headers::HeaderMapExt;
 use diagflow_store::{
-    Delivery, Event, FailureCode, Status, Step, Store, Submission, SubmissionId, end_message,
+    Delivery, Event, FailureCode, PAUSED_MESSAGE, Status, Step, SubmissionId, end_message,
     result_email_status, result_message,
 };
 use serde::Serialize;
@@ -42,22 +45,10 @@ const POLL_INTERVAL: u64 = 5;
 pub(crate) async fn read_submission_status(
     access: SubmissionAccess,
     if_none_match: IfNoneMatch,
-    State(store): State<Store>,
+    State(state): State<AppState>,
 ) -> ApiResult<Response> {
-    let is_clinical = access.is_clinical();
-    let submission = access.submission;
-    let (id, is_final) = (submission.id, submission.status.is_final());
-    let latest = store.events(id, submission.last_event - 1).await?.into_iter().next();
-    let result = match submission.status {
-        Status::Completed if is_clinical => store.result(id).await?,
-        _ => None,
-    };
-    let deliveries = store.deliveries(id).await?;
-    let body = StatusBody {
-        result: result.map(|result| result.object().clone()),
-        email_status: deliveries.last().map(|delivery| delivery.status.into()),
-        ..StatusBody::of(submission, latest, &deliveries)
-    };
+    let is_final = access.submission.status.is_final();
+    let body = StatusBody::read(&state, access).await?;
     let body = serde_json::to_vec(&body).expect("the status is valid JSON");
     Ok(response(body, is_final, &if_none_match))
 }
@@ -83,70 +74,97 @@ fn response(body: Vec<u8>, is_final: bool, if_none_match: &IfNoneMatch) -> Respo
 pub(crate) struct StatusBody {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
-    submission_id: SubmissionId,
+    pub(crate) submission_id: SubmissionId,
     /// Status of the submission.
-    status: SubmissionStatus,
+    pub(crate) status: SubmissionStatus,
     /// Message of the latest event, for the patient.
-    message: String,
+    pub(crate) message: String,
     /// Machine-readable name of the latest event.
     #[schema(required)]
-    step: Option<SubmissionStep>,
+    pub(crate) step: Option<SubmissionStep>,
     /// Time of receipt.
     #[schema(format = "date-time")]
-    created_at: String,
+    pub(crate) created_at: String,
     /// Time of the last change.
     #[schema(format = "date-time")]
-    updated_at: String,
+    pub(crate) updated_at: String,
     /// Time at which the submission reached its final state.
     #[schema(required, format = "date-time")]
-    finished_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
     /// Result of a *completed* submission, if the caller may read medical data.
     #[schema(required, value_type = Option<DiagnosisResult>)]
-    result: Option<Map<String, Value>>,
+    pub(crate) result: Option<Map<String, Value>>,
     /// Reason the submission ended without a result; otherwise `null`.
     #[schema(required)]
-    error: Option<StatusError>,
-    /// Status of the latest e-mail.
+    pub(crate) error: Option<StatusError>,
+    /// Status of the latest e-mail about the submission. E-mails with a new link do not count.
     #[schema(required)]
-    email_status: Option<EmailStatus>,
+    pub(crate) email_status: Option<EmailStatus>,
+    /// Reason the submission is waiting; `null` if it is not waiting.
+    #[schema(required)]
+    pub(crate) waiting_reason: Option<WaitingReason>,
+    /// Place of a waiting submission in the queue for LoopAI, starting at 1. The place changes without an event.
+    #[schema(required, minimum = 1)]
+    pub(crate) queue_position: Option<i64>,
+    /// Number of seconds within which at least half of the recent submissions were completed, rounded up. `null` in a
+    /// final state, or if there are too few recent submissions.
+    #[schema(required)]
+    pub(crate) usually_seconds: Option<u64>,
+    /// Time at which the submission times out if there is no result by then. `null` in a final state, and until
+    /// processing has started. If a worker was down or requests to LoopAI are paused, the submission may time out later.
+    #[schema(required, format = "date-time")]
+    pub(crate) deadline_at: Option<String>,
 }
 
 /// Reason a submission ended without a result.
 #[derive(Debug, Serialize, ToSchema)]
-struct StatusError {
+pub(crate) struct StatusError {
     /// Stable error code.
     #[schema(value_type = SubmissionErrorCode)]
-    code: String,
+    pub(crate) code: String,
     /// Message for the patient.
-    message: &'static str,
+    pub(crate) message: &'static str,
 }
 
 impl StatusBody {
-    fn of(submission: Submission, latest: Option<Event>, deliveries: &[Delivery]) -> Self {
+    /// Reads the status of a submission. The result is included only if the caller may read medical data.
+    pub(crate) async fn read(state: &AppState, access: SubmissionAccess) -> ApiResult<Self> {
+        Ok(Self::of(SubmissionState::read(state, access).await?))
+    }
+
+    fn of(state: SubmissionState) -> Self {
+        let email_status = state.email_status();
+        let SubmissionState { submission, latest, deliveries, expectations, result } = state;
+        let reason = expectations.waiting_reason;
         Self {
             success: true,
             submission_id: submission.id,
             status: submission.status.into(),
             step: latest.as_ref().map(|event| event.step.into()),
-            message: latest.map(|event| message(event, deliveries)).unwrap_or_default(),
+            message: latest.map(|event| message(event, &deliveries, reason)).unwrap_or_default(),
             created_at: rfc3339(submission.created_at),
             updated_at: rfc3339(submission.updated_at),
             finished_at: submission.finished_at.map(rfc3339),
             error: StatusError::of(submission.status, submission.error_code),
-            result: None,
-            email_status: None,
+            result: result.map(|result| result.object().clone()),
+            email_status: email_status.map(EmailStatus::from),
+            waiting_reason: reason,
+            queue_position: expectations.queue_position,
+            usually_seconds: expectations.usually_seconds,
+            deadline_at: expectations.deadline_at.map(rfc3339),
         }
     }
 }
 
 /// Returns the message of an event. As in the event stream, the message of `result_ready` depends on the status of the
-/// e-mail.
-fn message(event: Event, deliveries: &[Delivery]) -> String {
-    match event.step {
-        Step::ResultReady => result_message(result_email_status(deliveries)).to_owned(),
+/// e-mail. The message of `waiting` depends on why the submission is waiting now.
+fn message(event: Event, deliveries: &[Delivery], reason: Option<WaitingReason>) -> String {
+    match (event.step, reason) {
+        (Step::ResultReady, _) => result_message(result_email_status(deliveries)).to_owned(),
+        (Step::Waiting, Some(WaitingReason::Paused)) => PAUSED_MESSAGE.to_owned(),
         _ => event.message,
     }
 }

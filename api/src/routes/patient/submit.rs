@@ -1,23 +1,16 @@
 use crate::app::AppState;
-use crate::auth::audit::RequestTarget;
-use crate::auth::caller::Caller;
-use crate::auth::credentials::{authenticate, bearer};
-use crate::auth::guard::{CREDENTIAL_ERRORS, optional_caller};
-use crate::error::{ApiError, ApiResult};
+use crate::auth::guard::CREDENTIAL_ERRORS;
+use crate::error::ErrorCode;
+use crate::extract::accepted_language::accepted_language;
 use crate::extract::body::READ_ERRORS;
-use crate::extract::client_info::ClientInfo;
 use crate::extract::submission_access::{cancel_path, cookies, events_path, status_path};
 use crate::header_names::IDEMPOTENCY_REPLAYED;
-use crate::intake::receive::{RECEIVE_ERRORS, receive};
-use crate::intake::store::{
-    STORE_ERRORS, StoredSubmission, document_idempotency_key, idempotency_key, store_submission,
-};
-use crate::layers::limiters::RateLimitClass;
-use crate::layers::time_limit::run_to_completion;
+use crate::intake::receive::RECEIVE_ERRORS;
+use crate::intake::store::{STORE_ERRORS, StoredSubmission, document_idempotency_key};
+use crate::intake::submit::{self, SubmitOutcome};
 use crate::openapi::names::SubmissionStatus;
 use crate::openapi::route::{Documented, RouteDocument};
 use crate::openapi::submission::{FormSubmission, JsonSubmission};
-use crate::telemetry;
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
@@ -27,6 +20,7 @@ use diagflow_store::{Status, SubmissionId};
 use serde::Serialize;
 use std::convert::Infallible;
 use utoipa::ToSchema;
+use utoipa::openapi::{Required, Type};
 
 /// The unread request. The handler reads the body itself so that it can count every outcome.
 pub(crate) struct SubmissionRequest(Request);
@@ -42,6 +36,13 @@ impl<S: Send + Sync> FromRequest<S> for SubmissionRequest {
 impl Documented for SubmissionRequest {
     fn document(route: &mut RouteDocument<'_>) {
         document_idempotency_key(route);
+        route.add_header(
+            "Accept-Language",
+            Type::String,
+            Required::False,
+            "Preferred language of the e-mails about the submission: `en` (default) or `de`.",
+        );
+        route.add_errors(&[ErrorCode::HeadersTooLarge, ErrorCode::TooManyConnections]);
         route.add_errors(&CREDENTIAL_ERRORS);
         route.add_errors(&READ_ERRORS);
         route.add_errors(&RECEIVE_ERRORS);
@@ -77,26 +78,13 @@ pub(crate) async fn create_submission(
     State(state): State<AppState>,
     SubmissionRequest(request): SubmissionRequest,
 ) -> Response {
-    let proxies = &state.app.settings.proxies;
-    let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
-    let counted = match state.limiters.count(RateLimitClass::Submit, client.key()) {
+    let counted = match submit::count(&state, &request) {
         Ok(counted) => counted,
         Err(exceeded) => return exceeded.into_response(),
     };
-    let owned = state.clone();
-    let done = run_to_completion(async move {
-        let stored = receive_and_store(&owned, request).await;
-        // The count is reverted here so that it happens even if the client has disconnected.
-        let counts = counts_as_submission(&stored);
-        let counted = if counts { counted } else { owned.limiters.revert(counted) };
-        (stored, counted)
-    });
-    let (stored, counted) = done.await.unwrap_or_else(|panicked| (Err(panicked), counted));
-    telemetry::submission(match &stored {
-        Ok(StoredSubmission::Created(_)) => "accepted",
-        Ok(StoredSubmission::Replayed(_)) => "replayed",
-        Err(error) => error.code(),
-    });
+    let language = accepted_language(request.headers());
+    let SubmitOutcome { stored, counted, .. } =
+        submit::submit(&state, request, language, counted).await;
     let mut response = match stored {
         Ok(StoredSubmission::Created(submission)) => receipt(&state, submission),
         Ok(StoredSubmission::Replayed(submission)) => (
@@ -108,53 +96,6 @@ pub(crate) async fn create_submission(
     };
     state.limiters.add_headers(counted, &mut response);
     response
-}
-
-/// Whether a request counts towards the submission limit. A request counts if its submission was stored or may have
-/// been stored.
-fn counts_as_submission(stored: &ApiResult<StoredSubmission>) -> bool {
-    match stored {
-        Ok(StoredSubmission::Created(_)) => true,
-        Ok(StoredSubmission::Replayed(_)) => false,
-        Err(error) => matches!(error, ApiError::OutcomeUnknown | ApiError::Internal(_)),
-    }
-}
-
-async fn receive_and_store(state: &AppState, request: Request) -> ApiResult<StoredSubmission> {
-    let key = idempotency_key(request.headers())?;
-    let sender = sender(state, &request).await?;
-    let submission = receive(state, request).await?;
-    let owned = state.clone();
-    let stored =
-        run_to_completion(async move { store_submission(&owned, key, submission, sender).await });
-    match tokio::time::timeout(state.app.settings.request_timeout, stored).await {
-        Ok(stored) => stored.flatten(),
-        // The submission may still be stored after this timeout.
-        Err(_) => Err(ApiError::OutcomeUnknown),
-    }
-}
-
-/// Returns the account that sent the submission, if any. The existing front end sends submissions without an account.
-fn sender(
-    state: &AppState,
-    request: &Request,
-) -> impl Future<Output = ApiResult<Option<Caller>>> + Send + use<> {
-    let (state, target) = (state.clone(), RequestTarget::of(request));
-    let headers = request.headers().clone();
-    let proxies = &state.app.settings.proxies;
-    let client = ClientInfo::of(&headers, request.extensions(), proxies);
-    async move {
-        if bearer(&headers).is_some() {
-            return optional_caller(&state, &target, &headers, client).await;
-        }
-        // Browsers send session cookies automatically, even after the session has ended. An expired session must not
-        // cause a submission to be rejected.
-        match authenticate(&state, target.method(), &headers, client).await {
-            Ok(caller) => Ok(caller),
-            Err(failure) if failure.error.is_client_error() => Ok(None),
-            Err(failure) => Err(failure.error),
-        }
-    }
 }
 
 fn receipt(state: &AppState, submission: SubmissionId) -> Response {
@@ -204,36 +145,4 @@ struct Receipt {
     cancel_url: String,
     /// Bearer token for the URLs in this response. The token is not shown again.
     access_token: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_counts_only_if_its_submission_may_have_been_stored() {
-        let id = SubmissionId::new();
-        for stored in [
-            Ok(StoredSubmission::Created(id)),
-            Err(ApiError::OutcomeUnknown),
-            Err(ApiError::internal("a panic")),
-        ] {
-            assert!(counts_as_submission(&stored), "{stored:?}");
-        }
-        for refused in [
-            Ok(StoredSubmission::Replayed(id)),
-            Err(ApiError::InvalidSubmission(Vec::new())),
-            Err(ApiError::IdempotencyKeyInUse),
-            Err(ApiError::IdempotencyKeyReused),
-            Err(ApiError::TokenRevoked),
-            Err(ApiError::UploadTimeout),
-            Err(ApiError::UploadIncomplete),
-            Err(ApiError::Busy),
-            Err(ApiError::TooManyOpenSubmissions),
-            Err(ApiError::DailyLimitReached { seconds: 1 }),
-            Err(ApiError::unavailable("no database")),
-        ] {
-            assert!(!counts_as_submission(&refused), "{refused:?}");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 use crate::app::AppState;
 use crate::auth::guard::StreamCaller;
 use crate::auth::permissions::Permission;
-use crate::auth::stream_access::StreamAccess;
+use crate::auth::stream_access::{START_TIMEOUT, StreamAccess};
 use crate::auth::watch::AccessWatch;
 use crate::error::ApiResult;
 use crate::events::all_events::{AllEvents, all_events};
@@ -12,6 +12,7 @@ use crate::openapi::streams::SubmissionListEvent;
 use axum::extract::State;
 use axum::response::Response;
 use diagflow_store::{Action, ObjectKind};
+use tokio::time::Instant;
 
 /// Follow all submissions
 ///
@@ -21,8 +22,8 @@ use diagflow_store::{Action, ObjectKind};
 /// in the stream are heartbeats. The stream ends within two seconds after the session ends, the account is disabled, or
 /// the account loses the permission. While the database is unavailable, a stream that is opened with an access token
 /// contains only heartbeats, and the permission is checked once the database is available again. A client or account
-/// that opens too many streams receives an empty stream or a 429 response, as described for `GET
-/// /api/user/events/{id}`.
+/// that opens too many streams or sends too many requests receives an empty stream or a 429 response, as described for
+/// `GET /api/user/events/{id}`.
 #[utoipa::path(
     get,
     path = "/api/admin/events",
@@ -47,7 +48,7 @@ pub(crate) async fn follow_submissions(
             Ok(AccessWatch::while_permitted(&state, &caller, Permission::SubmissionsRead))
         }
     };
-    let access = StreamAccess::obtain(authorize).await?;
+    let access = StreamAccess::obtain(authorize, Instant::now() + START_TIMEOUT).await?;
     let stream = all_events(AllEvents {
         store: state.app.store.clone(),
         hub: state.hub.clone(),

@@ -9,7 +9,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
-use diagflow_store::{Action, AuditEntry, AuditFilter, MAX_EMAIL_LENGTH, ObjectKind, UtcTime};
+use diagflow_store::{
+    Action, AuditEntry, AuditFilter, MAX_EMAIL_LENGTH, ObjectKind, SubmissionId, UtcTime,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Display;
@@ -61,6 +63,21 @@ pub(crate) struct AuditSearch {
     limit: i64,
     /// The search parameters, for the audit entry that records the search.
     audit_details: Map<String, Value>,
+}
+
+impl AuditSearch {
+    /// Searches for the newest entries about a submission.
+    pub(crate) fn about_submission(id: SubmissionId) -> Self {
+        let filter = AuditFilter {
+            object_kind: Some(ObjectKind::Submission),
+            object_id: Some(id.to_string()),
+            ..AuditFilter::default()
+        };
+        let mut audit_details = Map::new();
+        audit_details.insert("object_kind".to_owned(), ObjectKind::Submission.to_string().into());
+        audit_details.insert("object_id".to_owned(), id.to_string().into());
+        Self { filter, limit: MAX_LIMIT, audit_details }
+    }
 }
 
 impl FromParameters for AuditSearch {
@@ -116,51 +133,51 @@ fn parse_in_range(text: &str, range: RangeInclusive<i64>) -> Result<i64, String>
 pub(crate) struct AuditResponse {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// The matching entries, newest first.
-    data: Vec<AuditEntryBody>,
+    pub(crate) data: Vec<AuditEntryBody>,
     /// Value of `before` for the next page. `null` on the last page.
     #[schema(required)]
-    next_before: Option<i64>,
+    pub(crate) next_before: Option<i64>,
 }
 
 /// An audit entry.
 #[derive(Debug, Serialize, ToSchema)]
-struct AuditEntryBody {
+pub(crate) struct AuditEntryBody {
     /// Number of the entry. Entries are numbered from 1 without gaps.
-    number: i64,
+    pub(crate) number: i64,
     /// Time of the action.
     #[schema(value_type = String, format = "date-time")]
-    at: UtcTime,
+    pub(crate) at: UtcTime,
     /// Kind of the actor.
     #[schema(value_type = AuditActorKind)]
-    actor_kind: String,
+    pub(crate) actor_kind: String,
     /// Id of the account that performed the action.
     #[schema(required, format = "uuid")]
-    actor_id: Option<String>,
+    pub(crate) actor_id: Option<String>,
     /// E-mail address of the account, or the address claimed by an anonymous client.
-    actor: String,
+    pub(crate) actor: String,
     /// Machine-readable name of the action.
     #[schema(value_type = AuditAction)]
-    action: String,
+    pub(crate) action: String,
     /// Kind of the object.
     #[schema(value_type = AuditObjectKind)]
-    object_kind: String,
+    pub(crate) object_kind: String,
     /// Id of the object. Empty if the action has no single object.
-    object_id: String,
+    pub(crate) object_id: String,
     /// Result of the action: `success`, an error code, or, if there was nothing to do, `unchanged` or `in_progress`. An
     /// export has two entries: first `started`, then `success` or `interrupted`.
     #[schema(example = "success")]
-    result: String,
+    pub(crate) result: String,
     /// IP address of the client.
-    address: String,
+    pub(crate) address: String,
     /// Id of the request, as shown in the response and the log.
-    request_id: String,
+    pub(crate) request_id: String,
     /// Details of the action, such as its reason.
     #[schema(value_type = std::collections::HashMap<String, Value>)]
-    details: Value,
+    pub(crate) details: Value,
     /// Hash that covers this entry and the hash of the previous entry.
-    hash: String,
+    pub(crate) hash: String,
 }
 
 impl From<AuditEntry> for AuditEntryBody {
@@ -198,12 +215,22 @@ pub(crate) async fn list_audit_entries(
     caller: Caller,
     ValidQuery(search): ValidQuery<AuditSearch>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<AuditResponse>)> {
+    let limit = search.limit;
+    let data = search_audit(&state, &caller, search).await?;
+    let is_full = data.len() as i64 >= limit;
+    let next_before = data.last().filter(|_| is_full).map(|entry| entry.number);
+    Ok(([(CACHE_CONTROL, "no-store")], Json(AuditResponse { success: true, data, next_before })))
+}
+
+/// Returns the newest matching entries, and records the search in the audit log.
+pub(crate) async fn search_audit(
+    state: &AppState,
+    caller: &Caller,
+    search: AuditSearch,
+) -> ApiResult<Vec<AuditEntryBody>> {
     let store = &state.app.store;
     let entries = store.find_audit_entries(&search.filter, search.limit).await?;
     let entry = caller.audit_entry(Action::AuditView, ObjectKind::Service, "");
     store.append_audit_entry(&entry.with("filter", search.audit_details)).await?;
-    let is_full = entries.len() as i64 >= search.limit;
-    let next_before = entries.last().filter(|_| is_full).map(|entry| entry.number);
-    let data = entries.into_iter().map(AuditEntryBody::from).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(AuditResponse { success: true, data, next_before })))
+    Ok(entries.into_iter().map(AuditEntryBody::from).collect())
 }

@@ -12,7 +12,7 @@ use crate::listing::filter::FilterRequest;
 use crate::openapi::names::{SubmissionEmailState, SubmissionErrorCode, SubmissionStatus};
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequest, Request};
-use diagflow_store::{DeletedFilter, NewAuditEntry};
+use diagflow_store::{DeletedFilter, NewAuditEntry, Status};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -45,8 +45,11 @@ pub(crate) struct BulkRequestBody {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkFilterBody {
-    /// Final statuses of the submissions. Default: all final statuses for a resend, and all except `completed` for a
-    /// retry.
+    /// Ids of the submissions. Default: all submissions that match the other conditions.
+    #[serde(default)]
+    ids: Vec<String>,
+    /// Statuses of the submissions. Must be final for a retry or a resend, and not final for a cancellation. Default:
+    /// all possible statuses, except `completed` for a retry.
     #[serde(default)]
     #[schema(value_type = Vec<SubmissionStatus>)]
     status: Vec<String>,
@@ -62,7 +65,7 @@ pub(crate) struct BulkFilterBody {
     /// Error code of the submission.
     #[schema(value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
-    /// States of the submission's latest e-mail. Default: all states for a retry, and `failed` for a resend. Only
+    /// States of the submission's latest e-mail. Default: `failed` for a resend, otherwise all states. Only
     /// `failed` and `unknown` can be resent. `sent` is not allowed.
     #[serde(default)]
     #[schema(value_type = Vec<SubmissionEmailState>)]
@@ -70,6 +73,9 @@ pub(crate) struct BulkFilterBody {
     /// Id of the account to which the submission is assigned.
     #[schema(format = "uuid")]
     assignee: Option<String>,
+    /// Whether to match only submissions whose current run is stuck because its workflow task fails on every attempt. A
+    /// run can be stuck after its end has been recorded. Default: `false`.
+    stuck: Option<bool>,
     /// Only `without` is allowed, because deleted submissions must be restored first.
     deleted: Option<String>,
 }
@@ -85,6 +91,20 @@ pub(crate) struct BulkRequest {
     pub(super) filter: FilterRequest,
     pub(super) reason: Reason,
     pub(super) confirmation: Confirmation,
+}
+
+impl BulkRequest {
+    /// Rejects filters with a status in which the action is not possible.
+    pub(super) fn check_statuses(
+        &self,
+        is_possible: impl Fn(Status) -> bool,
+        message: &str,
+    ) -> ApiResult<()> {
+        if self.filter.filter.statuses.iter().all(|status| is_possible(*status)) {
+            return Ok(());
+        }
+        Err(invalid("filter.status", FieldErrorCode::StatusInvalid, message))
+    }
 }
 
 /// Whether the caller has confirmed how many submissions match.
@@ -158,18 +178,25 @@ impl BulkFilterBody {
             ("error_code", self.error_code),
             ("email_state", joined(self.email_state)),
             ("assignee", self.assignee),
+            ("stuck", self.stuck.map(|stuck| stuck.to_string())),
             ("deleted", self.deleted),
         ];
         let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut parameters = Parameters::given(given);
-        let request = FilterRequest::from_parameters(&mut parameters);
-        if request.filter.statuses.iter().any(|status| !status.is_final()) {
-            let message = "status must contain only final statuses".to_owned();
-            parameters.add_error("status", FieldErrorCode::StatusInvalid, message);
-        }
+        let mut request = FilterRequest::from_parameters(&mut parameters);
         if request.filter.deleted != DeletedFilter::Exclude {
             let message = "Deleted submissions must be restored first".to_owned();
             parameters.add_error("deleted", FieldErrorCode::DeletedInvalid, message);
+        }
+        if !self.ids.is_empty() {
+            request.audit_details.insert("ids".to_owned(), self.ids.len().into());
+        }
+        match self.ids.iter().map(|id| id.parse()).collect() {
+            Ok(ids) => request.filter.ids = ids,
+            Err(_) => {
+                let message = "ids must contain only ids of submissions".to_owned();
+                parameters.add_error("ids", FieldErrorCode::FieldInvalid, message);
+            }
         }
         let errors = parameters.finish().into_iter();
         let errors: Vec<_> = errors

@@ -18,8 +18,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum_extra::TypedHeader;
 use axum_extra::headers::ETag;
 use diagflow_store::{
-    Action, Delivery, DeliveryId, Event, File, FileId, ObjectKind, Run, Store, Submission,
-    SubmissionId, UserId, UtcTime,
+    Action, Delivery, DeliveryId, Event, File, FileId, NewAuditEntry, ObjectKind, Run, Store,
+    Submission, SubmissionId, UserId, UtcTime,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -48,17 +48,37 @@ pub(crate) async fn read_submission(
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<(TypedHeader<ETag>, [(HeaderName, &'static str); 1], Json<DetailBody>)> {
+    let (submission, data) = view_submission(&state, &caller, id).await?;
+    let etag = TypedHeader(etag(submission.revision));
+    Ok((etag, [(CACHE_CONTROL, "no-store")], Json(DetailBody { success: true, data })))
+}
+
+/// Reads a submission and records in the audit log that the caller has viewed it.
+pub(crate) async fn view_submission(
+    state: &AppState,
+    caller: &Caller,
+    id: SubmissionId,
+) -> ApiResult<(Submission, Detail)> {
     let store = &state.app.store;
     let clinical = caller.has_permission(Permission::ClinicalRead);
     let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
-    let visible = store.submission(id).await?.filter(|found| caller.may_see(found));
-    let Some(submission) = visible else {
-        return Err(refuse(&state, entry, ApiError::NotFound).await);
-    };
-    let etag = TypedHeader(etag(submission.revision));
-    let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
+    let submission = find_visible(state, caller, id, &entry).await?;
+    let detail = Detail::read(store, submission.clone(), clinical).await?;
     store.append_audit_entry(&entry.with("clinical", clinical)).await?;
-    Ok((etag, [(CACHE_CONTROL, "no-store")], Json(body)))
+    Ok((submission, detail))
+}
+
+/// Returns the submission if the caller may see it. `entry` records a refusal.
+pub(super) async fn find_visible(
+    state: &AppState,
+    caller: &Caller,
+    id: SubmissionId,
+    entry: &NewAuditEntry,
+) -> ApiResult<Submission> {
+    match state.app.store.submission(id).await?.filter(|found| caller.may_see(found)) {
+        Some(submission) => Ok(submission),
+        None => Err(refuse(state, entry.clone(), ApiError::NotFound).await),
+    }
 }
 
 /// A response that contains a submission.
@@ -73,178 +93,178 @@ pub(crate) struct DetailBody {
 
 /// A submission with its files, events, runs and e-mails.
 #[derive(Debug, Serialize, ToSchema)]
-struct Detail {
+pub(crate) struct Detail {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
-    id: SubmissionId,
+    pub(crate) id: SubmissionId,
     /// E-mail address of the patient. `null` if the submission was erased.
     #[schema(required, example = "ana@example.org")]
-    email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Status of the submission.
-    status: SubmissionStatus,
+    pub(crate) status: SubmissionStatus,
     /// E-mail address the patient originally entered, if staff have since corrected it; otherwise `null`.
     #[schema(required)]
-    original_email: Option<String>,
+    pub(crate) original_email: Option<String>,
     /// Always `true`, because submissions without consent are rejected.
     #[schema(example = true)]
-    consent_given: bool,
+    pub(crate) consent_given: bool,
     /// Version of the consent text that the patient agreed to.
     #[schema(example = "2026-11")]
-    consent_version: String,
+    pub(crate) consent_version: String,
     /// Time of consent.
     #[schema(value_type = String, format = "date-time")]
-    consent_at: UtcTime,
+    pub(crate) consent_at: UtcTime,
     /// Stable failure code.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
-    error_code: Option<String>,
+    pub(crate) error_code: Option<String>,
     /// LoopAI's error text, which may describe the images. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error_detail: Option<String>,
+    pub(crate) error_detail: Option<String>,
     /// Time of receipt.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time of the last change.
     #[schema(value_type = String, format = "date-time")]
-    updated_at: UtcTime,
+    pub(crate) updated_at: UtcTime,
     /// Time at which the submission reached its final state.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    finished_at: Option<UtcTime>,
+    pub(crate) finished_at: Option<UtcTime>,
     /// Id of the account that sent the submission.
     #[schema(required, value_type = Option<String>, format = "uuid")]
-    submitted_by: Option<UserId>,
+    pub(crate) submitted_by: Option<UserId>,
     /// Time of deletion.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    deleted_at: Option<UtcTime>,
+    pub(crate) deleted_at: Option<UtcTime>,
     /// Time at which the personal data was erased, leaving only the id, states and times.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    erased_at: Option<UtcTime>,
+    pub(crate) erased_at: Option<UtcTime>,
     /// Staff note.
     #[schema(required)]
-    note: Option<String>,
+    pub(crate) note: Option<String>,
     /// Id of the account to which the submission is assigned.
     #[schema(required, value_type = Option<String>, format = "uuid")]
-    assignee: Option<UserId>,
+    pub(crate) assignee: Option<UserId>,
     /// Name of the account to which the submission is assigned.
     #[schema(required, example = "Ana López")]
-    assignee_name: Option<String>,
+    pub(crate) assignee_name: Option<String>,
     /// Time at which the current run was found to be stuck, because its workflow task fails on every attempt. `null` if
     /// the run is not stuck.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    stuck_since: Option<UtcTime>,
+    pub(crate) stuck_since: Option<UtcTime>,
     /// Cause of the workflow task failures, as reported by Temporal.
     #[schema(required, example = "non_deterministic_error")]
-    stuck_cause: Option<String>,
+    pub(crate) stuck_cause: Option<String>,
     /// Whether medical information is included.
-    clinical: bool,
+    pub(crate) clinical: bool,
     /// Comments from the patient. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    comments: Option<String>,
+    pub(crate) comments: Option<String>,
     /// Latest result from LoopAI. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DiagnosisResult>)]
-    result: Option<Map<String, Value>>,
+    pub(crate) result: Option<Map<String, Value>>,
     /// Images, in upload order.
-    files: Vec<FileBody>,
+    pub(crate) files: Vec<FileBody>,
     /// Events, oldest first.
-    events: Vec<TimelineEventBody>,
+    pub(crate) events: Vec<TimelineEventBody>,
     /// Runs, oldest first.
-    runs: Vec<RunBody>,
+    pub(crate) runs: Vec<RunBody>,
     /// E-mails, oldest first.
-    deliveries: Vec<DeliveryBody>,
+    pub(crate) deliveries: Vec<DeliveryBody>,
 }
 
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
-struct FileBody {
+pub(crate) struct FileBody {
     /// Id of the file.
     #[schema(value_type = String, format = "uuid")]
-    id: FileId,
+    pub(crate) id: FileId,
     /// Position within the submission, starting at 1.
-    position: i32,
+    pub(crate) position: i32,
     /// Media type.
     #[schema(example = "image/jpeg")]
-    media_type: String,
+    pub(crate) media_type: String,
     /// Size in bytes.
-    size: i64,
+    pub(crate) size: i64,
     /// SHA-256 of the content.
-    sha256: String,
+    pub(crate) sha256: String,
     /// File name on the patient's device, which may describe the image. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Path of the image. Present only for callers with `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 /// An event of the submission.
 #[derive(Debug, Serialize, ToSchema)]
-struct TimelineEventBody {
+pub(crate) struct TimelineEventBody {
     /// Number within the submission, starting at 1.
-    number: i32,
+    pub(crate) number: i32,
     /// Name of the server-sent event.
-    name: SubmissionEventName,
+    pub(crate) name: SubmissionEventName,
     /// Machine-readable name of the event.
-    step: SubmissionStep,
+    pub(crate) step: SubmissionStep,
     /// Status of the submission after the event.
-    status: SubmissionStatus,
+    pub(crate) status: SubmissionStatus,
     /// Message to the patient.
-    message: String,
+    pub(crate) message: String,
     /// Time of the event.
     #[schema(value_type = String, format = "date-time")]
-    at: UtcTime,
+    pub(crate) at: UtcTime,
 }
 
 /// A run.
 #[derive(Debug, Serialize, ToSchema)]
-struct RunBody {
+pub(crate) struct RunBody {
     /// Number within the submission, starting at 1.
-    number: i32,
+    pub(crate) number: i32,
     /// Temporal run id. `null` until the run starts.
     #[schema(required)]
-    temporal_run_id: Option<String>,
+    pub(crate) temporal_run_id: Option<String>,
     /// Id of the execution at LoopAI.
     #[schema(required)]
-    execution_id: Option<String>,
+    pub(crate) execution_id: Option<String>,
     /// Time at which the run was queued.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time at which Temporal started the run.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    started_at: Option<UtcTime>,
+    pub(crate) started_at: Option<UtcTime>,
     /// Time at which LoopAI accepted the request.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    requested_at: Option<UtcTime>,
+    pub(crate) requested_at: Option<UtcTime>,
     /// Time at which the run ended.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    finished_at: Option<UtcTime>,
+    pub(crate) finished_at: Option<UtcTime>,
 }
 
 /// An e-mail to the patient.
 #[derive(Debug, Serialize, ToSchema)]
-struct DeliveryBody {
+pub(crate) struct DeliveryBody {
     /// Id of the delivery.
     #[schema(value_type = String, format = "uuid")]
-    id: DeliveryId,
-    /// Number of the run that the e-mail reports on.
-    run: i32,
+    pub(crate) id: DeliveryId,
+    /// Number of the run that the e-mail reports on, or 0 if it reports on no run.
+    pub(crate) run: i32,
     /// Outcome reported by the e-mail.
-    kind: EmailKind,
+    pub(crate) kind: EmailKind,
     /// Status of the e-mail.
-    status: EmailStatus,
+    pub(crate) status: EmailStatus,
     /// Number of attempts to send the e-mail.
-    attempts: i32,
+    pub(crate) attempts: i32,
     /// Stable code for the last failure.
     #[schema(required, value_type = Option<SubmissionErrorCode>)]
-    error_code: Option<String>,
+    pub(crate) error_code: Option<String>,
     /// Details of the last failure, for staff.
     #[schema(required)]
-    error_detail: Option<String>,
+    pub(crate) error_detail: Option<String>,
     /// Time at which the e-mail was planned.
     #[schema(value_type = String, format = "date-time")]
-    created_at: UtcTime,
+    pub(crate) created_at: UtcTime,
     /// Time at which `status` became `sent`, `unknown` or `failed`.
     #[schema(required, value_type = Option<String>, format = "date-time")]
-    settled_at: Option<UtcTime>,
+    pub(crate) settled_at: Option<UtcTime>,
 }
 
 impl Detail {

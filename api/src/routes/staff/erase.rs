@@ -1,16 +1,15 @@
 use crate::app::AppState;
-use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::extract::body::Body;
 use crate::extract::path_id::PathId;
 use crate::extract::reason::Reason;
-use crate::openapi::erasure_receipt::ErasureReceiptBody;
 use crate::openapi::error_responses::errors;
+use crate::routes::erasure::{EraseErrors, EraseResponse, check_confirmation, erase};
 use axum::Json;
 use axum::extract::State;
-use diagflow_store::{Action, EraseOutcome, Erasure, ErasureReceipt, ObjectKind, SubmissionId};
-use serde::{Deserialize, Serialize};
+use diagflow_store::{Action, ObjectKind, SubmissionId};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Confirmation of an erasure.
@@ -26,23 +25,7 @@ pub(crate) struct EraseRequest {
     confirm: Option<String>,
 }
 
-/// The result of an erasure.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EraseResponse {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// Whether this request erased the submission. `false` if it had already been erased.
-    changed: bool,
-    /// Number of files that could not be deleted yet because the file storage did not respond. They will be deleted
-    /// later.
-    pending_files: usize,
-    /// Erasure receipt. To verify its signature, use `diagflow erase verify`.
-    #[schema(value_type = ErasureReceiptBody)]
-    receipt: ErasureReceipt,
-}
-
-errors!(EraseSubmissionErrors: ReasonRequired, ConfirmationRequired, EmailInProgress);
+errors!(EraseSubmissionErrors: ReasonRequired);
 
 /// Erase a submission
 ///
@@ -56,6 +39,7 @@ errors!(EraseSubmissionErrors: ReasonRequired, ConfirmationRequired, EmailInProg
     responses(
         (status = 200, description = "The submission has been erased.", body = EraseResponse),
         EraseSubmissionErrors,
+        EraseErrors,
     ),
 )]
 pub(crate) async fn erase_submission(
@@ -65,23 +49,7 @@ pub(crate) async fn erase_submission(
     Body(request): Body<EraseRequest>,
 ) -> ApiResult<Json<EraseResponse>> {
     let Reason(reason) = Reason::parse(request.reason)?;
-    if request.confirm != Some(id.to_string()) {
-        return Err(ApiError::ConfirmationRequired);
-    }
+    check_confirmation(request.confirm.as_deref(), id)?;
     let entry = caller.audit_entry(Action::SubmissionErase, ObjectKind::Submission, id);
-    let (changed, erasure) = match state.app.eraser.erase(id, &reason, &entry).await? {
-        EraseOutcome::Erased(erasure) => (true, erasure),
-        EraseOutcome::Unchanged(erasure) => (false, erasure),
-        EraseOutcome::EmailInProgress { left } => {
-            let error = ApiError::EmailInProgress { seconds: left.as_secs() + 1 };
-            return Err(refuse(&state, entry.with("reason", reason), error).await);
-        }
-        EraseOutcome::NotFound => {
-            return Err(refuse(&state, entry.with("reason", reason), ApiError::NotFound).await);
-        }
-    };
-    // Passes the cancellation of an open run to Temporal.
-    state.app.dispatch.wake_reconciler();
-    let Erasure { receipt, pending_files } = erasure;
-    Ok(Json(EraseResponse { success: true, changed, pending_files, receipt }))
+    Ok(Json(erase(&state, id, &reason, entry).await?))
 }

@@ -4,12 +4,8 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::openapi::files::FileBytes;
+use crate::routes::image::{ImageResponse, image_response};
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-};
-use bytes::Bytes;
 use diagflow_store::{Action, FileId, ObjectKind};
 
 pub(super) fn path(file: FileId) -> String {
@@ -35,7 +31,7 @@ pub(crate) async fn read_file(
     PathId(id): PathId<FileId>,
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<([(HeaderName, String); 4], Bytes)> {
+) -> ApiResult<ImageResponse> {
     let Some(file) = state.app.store.file(id).await? else {
         let entry = caller.audit_entry(Action::FileView, ObjectKind::File, id);
         return Err(refuse(&state, entry, ApiError::NotFound).await);
@@ -52,14 +48,5 @@ pub(crate) async fn read_file(
         Err(error) => return Err(refuse(&state, entry, error.into()).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
-    // Browsers display the image instead of downloading it. The content security policy prevents browsers from
-    // executing scripts in an image.
-    let extension = file.media_type.rsplit('/').next().unwrap_or_default();
-    let headers = [
-        (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{extension}\"")),
-        (CONTENT_TYPE, file.media_type),
-        (CACHE_CONTROL, "no-store".to_owned()),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
-    ];
-    Ok((headers, bytes))
+    Ok(image_response(file, bytes))
 }

@@ -22,28 +22,28 @@ use utoipa::ToSchema;
 pub(crate) struct HistoryBody {
     /// Always `true`.
     #[schema(example = true)]
-    success: bool,
+    pub(crate) success: bool,
     /// Id of the submission.
     #[schema(format = "uuid")]
-    submission_id: String,
+    pub(crate) submission_id: String,
     /// The runs, newest first.
-    runs: Vec<RunHistory>,
+    pub(crate) runs: Vec<RunHistory>,
     /// E-mails that were delivered outside a run, oldest first. These e-mails were resent by staff or were left over
     /// from an orphaned or superseded run. Only e-mails whose workflow history is still stored in Temporal are
     /// included.
-    deliveries: Vec<DeliveryHistory>,
+    pub(crate) deliveries: Vec<DeliveryHistory>,
 }
 
 /// The workflow history of a run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunHistory {
     /// Number of the run within the submission, starting at 1.
-    number: i32,
+    pub(crate) number: i32,
     /// Temporal run id. `null` until the run starts.
     #[schema(required)]
-    run_id: Option<String>,
+    pub(crate) run_id: Option<String>,
     #[serde(flatten)]
-    execution: Execution,
+    pub(crate) execution: Execution,
 }
 
 /// The workflow history of an e-mail that was delivered outside a run.
@@ -55,7 +55,7 @@ pub(crate) struct DeliveryHistory {
     /// Outcome reported by the e-mail.
     kind: EmailKind,
     #[serde(flatten)]
-    execution: Execution,
+    pub(crate) execution: Execution,
 }
 
 errors!(ReadHistoryErrors: TemporalUnavailable);
@@ -75,13 +75,23 @@ pub(crate) async fn read_history(
     caller: Caller,
     PathId(id): PathId<SubmissionId>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<HistoryBody>)> {
+    let body = view_history(&state, &caller, id).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+}
+
+/// Reads the history and records in the audit log that the caller has viewed it.
+pub(crate) async fn view_history(
+    state: &AppState,
+    caller: &Caller,
+    id: SubmissionId,
+) -> ApiResult<HistoryBody> {
     let entry = caller.audit_entry(Action::HistoryView, ObjectKind::Submission, id);
-    match load_history(&state, id).await {
+    match load_history(state, id).await {
         Ok(body) => {
             state.app.store.append_audit_entry(&entry).await?;
-            Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+            Ok(body)
         }
-        Err(error) => Err(refuse(&state, entry, error).await),
+        Err(error) => Err(refuse(state, entry, error).await),
     }
 }
 

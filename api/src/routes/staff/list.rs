@@ -11,7 +11,7 @@ use utoipa::openapi::path::Parameter;
 
 pub(crate) struct ListRequest {
     filter: FilterRequest,
-    page: PageRequest,
+    pub(crate) page: PageRequest,
 }
 
 impl FromParameters for ListRequest {
@@ -47,11 +47,21 @@ pub(crate) async fn list_submissions(
     caller: Caller,
     ValidQuery(request): ValidQuery<ListRequest>,
 ) -> ApiResult<ListResponse> {
+    let clinical = caller.has_permission(Permission::ClinicalRead);
+    read_list(&state, &caller, request, clinical).await
+}
+
+/// Reads a page of the list, with comments if `clinical` is set, and appends an audit entry.
+pub(crate) async fn read_list(
+    state: &AppState,
+    caller: &Caller,
+    request: ListRequest,
+    clinical: bool,
+) -> ApiResult<ListResponse> {
     let ListRequest { filter: FilterRequest { filter, audit_details }, page } = request;
     let entry = caller.audit_entry(Action::SubmissionsView, ObjectKind::Service, "");
     let entry = entry.with("filter", audit_details);
-    filter::check_filter(&state, &caller, &filter, &entry).await?;
-    let clinical = caller.has_permission(Permission::ClinicalRead);
+    filter::check_filter(state, caller, &filter, &entry).await?;
     let entry = entry.with("clinical", clinical);
     let reader = ListReader::Staff { clinical };
     page::list_page(&state.app.store, &filter, &page, reader, &entry).await

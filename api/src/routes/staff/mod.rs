@@ -1,20 +1,24 @@
 //! Routes that let staff view and manage all submissions (`/api/admin`) and read the audit log.
 
 pub(super) mod all_events;
-pub(super) mod audit;
+pub(crate) mod audit;
 mod bulk;
-pub(super) mod bulk_resend;
-pub(super) mod bulk_retry;
+pub(super) mod bulk_actions;
 pub(super) mod cancel;
 pub(super) mod deletion;
-pub(super) mod detail;
+pub(crate) mod detail;
 pub(super) mod erase;
 pub(super) mod export;
 pub(super) mod file;
-pub(super) mod history;
-pub(super) mod list;
+pub(crate) mod health;
+pub(crate) mod history;
+pub(crate) mod list;
+pub(crate) mod overview;
+pub(crate) mod pauses;
 pub(super) mod resend;
 mod response;
 pub(super) mod retry;
+pub(super) mod reveal;
 pub(super) mod revoke_token;
+pub(crate) mod settings;
 pub(super) mod update;

@@ -22,7 +22,8 @@ pub(crate) struct RevokeTokenResponse {
 
 /// Revoke the access token of a submission
 ///
-/// The patient can no longer read, follow or cancel the submission, and open event streams end. The patient still
+/// The patient, and everybody who has used a link from an e-mail, can no longer read, follow, cancel or erase the
+/// submission. Links in e-mails stop working, and open event streams end. The patient still
 /// receives the result by e-mail, and staff can cancel the submission for the patient. There is no new token, because it
 /// would let its holder read medical data. Accounts that can read the submission are not affected. A revocation cannot
 /// be undone. Repeating the request has no further effect.

@@ -108,7 +108,9 @@ errors!(UpdateSubmissionErrors: ReasonRequired);
 ///
 /// Corrects the patient's e-mail address, or sets the note or assignee. Unsent e-mails go to the new address. With
 /// `resend`, a copy of the latest e-mail is sent there as well. An e-mail that is already being sent may still arrive
-/// at the previous address. The `If-Match` header prevents staff from overwriting each other's changes.
+/// at the previous address. Links in e-mails that may have gone to the previous address stop working, but somebody who
+/// has already used one keeps access until the submission's access token is revoked, which also ends the patient's
+/// access. The `If-Match` header prevents staff from overwriting each other's changes.
 #[utoipa::path(
     patch,
     path = "/api/admin/submissions/{id}",
