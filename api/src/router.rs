@@ -3,6 +3,7 @@
 use crate::app::{App, AppState};
 use crate::error::ApiError;
 use crate::layers::cors::cors;
+use crate::layers::head_limit::limit_head;
 use crate::layers::headers::security_headers;
 use crate::layers::limiters::RateLimitClass;
 use crate::layers::lingering_close::drain_unread_body;
@@ -10,6 +11,7 @@ use crate::layers::observe::observe;
 use crate::layers::rate_limit::rate_limited_router;
 use crate::layers::reserved_connections::refuse_on_reserved_connection;
 use crate::openapi::redoc::redoc;
+use crate::pages::{not_found_page, pages};
 use crate::{openapi, routes, telemetry};
 use axum::Router;
 use axum::body::Body;
@@ -43,10 +45,11 @@ pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -
     let documentation: Router = SwaggerUi::new("/docs").url("/openapi.json", document).into();
     let documentation = documentation.merge(redoc());
     let documentation = rate_limited_router(&state, RateLimitClass::Health, documentation);
+    let routes = routes.merge(pages(&state));
     routes
         .with_state(state)
         .merge(documentation)
-        .fallback(async || ApiError::NotFound)
+        .fallback(not_found_page)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         // The layer added last is the outermost one.
         .layer(cors)
@@ -56,6 +59,7 @@ pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -
             },
         ))
         .layer(from_fn(refuse_on_reserved_connection))
+        .layer(from_fn(limit_head))
         .layer(from_fn_with_state(is_secure, security_headers))
         .layer(from_fn(observe))
 }

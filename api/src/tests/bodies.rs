@@ -1,8 +1,9 @@
 //! Tests of request bodies: invalid and unusual JSON, compression, content types and sizes.
 
-use super::requests::{Form, json_image, picture, post, post_json, valid_except, valid_submission};
+use super::requests::{
+    Form, json_image, picture, post, post_json, received, valid_except, valid_submission,
+};
 use super::{TestApi, TestResponse, refusal};
-use crate::intake::receive::receive;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -162,7 +163,7 @@ async fn an_unpaired_surrogate_is_replaced() {
             .fold(text.to_owned(), |text, place| text.replace(place, r"it itches \ud83d"))
     };
     let request = post("application/json", half(&body.to_string()));
-    let submission = receive(&state, request).await.expect("valid");
+    let submission = received(&state, request).await.expect("valid");
     assert_eq!(submission.comments, "it itches \u{fffd}");
     assert_eq!(submission.images[0].record.name, "it itches \u{fffd}");
 

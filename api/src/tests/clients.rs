@@ -148,7 +148,7 @@ fn members_read(report: &str, object: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn the_result_schema_has_the_members_that_the_report_reads_and_allows_others() {
     let document = document().await;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../activities/src/report.rs");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/submissions/report.rs");
     let report = std::fs::read_to_string(path).expect("the report's source");
     for (name, object) in [("DiagnosisResult", "rest"), ("DiagnosisFinding", "finding")] {
         let documented = schema(&document, name);

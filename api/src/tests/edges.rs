@@ -175,7 +175,7 @@ async fn without_a_database_the_service_is_unhealthy() {
     let response = api.get("/health/db").await;
     assert_eq!(response.text, r#"{"database":"unhealthy"}"#);
     let response = api.get("/ready").await;
-    let text = r#"{"status":"not_ready","database":"unreachable","temporal":"unreachable","start_problem":"temporal_unreachable"}"#;
+    let text = r#"{"status":"not_ready","database":"unreachable","temporal":"unreachable","start_problem":"temporal_unreachable","paused":null}"#;
     assert_eq!((response.status.as_u16(), response.text.as_str()), (503, text));
 }
 

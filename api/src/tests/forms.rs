@@ -1,8 +1,7 @@
 //! Tests of `POST /api/user/submit` with `multipart/form-data`.
 
-use super::requests::{Form, json_image, picture, post, post_json};
+use super::requests::{Form, json_image, picture, post, post_json, received};
 use super::{TestApi, TestResponse, refusal};
-use crate::intake::receive::receive;
 use axum::body::{Body, Bytes};
 use image::ImageFormat;
 use serde_json::json;
@@ -121,7 +120,7 @@ async fn file_names_are_decoded() {
     let stored_name = async |file_name: &str| {
         let part = format!("name=\"images\"; {file_name}");
         let request = form().part(&part, "", &png).post();
-        receive(&state, request).await.expect("valid").images[0].record.name.clone()
+        received(&state, request).await.expect("valid").images[0].record.name.clone()
     };
     assert_eq!(stored_name("filename=\"my %22left%22 arm.png\"").await, "my \"left\" arm.png");
     assert_eq!(stored_name("filename*=UTF-8''H%C3%A4ut.png").await, "Häut.png");
@@ -135,7 +134,7 @@ async fn images_are_sorted_by_their_field_numbers() {
         .file("images[1]", "second.png", "", &png)
         .file("images[0]", "first.png", "", &png)
         .file("images[]", "third.png", "", &png);
-    let submission = receive(&state, request.post()).await.expect("valid");
+    let submission = received(&state, request.post()).await.expect("valid");
     let names: Vec<_> = submission.images.iter().map(|image| &*image.record.name).collect();
     assert_eq!(names, ["first.png", "second.png", "third.png"]);
 
@@ -266,7 +265,7 @@ async fn a_form_over_the_size_limit_is_rejected() {
 async fn json_and_form_submissions_with_the_same_content_have_the_same_digest() {
     let state = TestApi::new().await.state();
     let (png, jpeg) = (picture(ImageFormat::Png), picture(ImageFormat::Jpeg));
-    let digest = async |request| receive(&state, request).await.expect("valid").digest();
+    let digest = async |request| received(&state, request).await.expect("valid").digest();
     let named = |mut image: serde_json::Value, name: &str| {
         image["name"] = name.into();
         image

@@ -1,10 +1,9 @@
 //! Tests with inputs from bug reports of other projects (`found_cases.json`).
 
 use super::TestApi;
-use super::requests::{Form, picture, post, post_json, valid_except};
+use super::requests::{Form, picture, post, post_json, received, valid_except};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::intake::receive::receive;
 use crate::intake::valid_submission::ValidSubmission;
 use image::ImageFormat;
 use serde::Deserialize;
@@ -39,7 +38,7 @@ fn cases() -> Cases {
 }
 
 async fn with_email(state: &AppState, email: &str) -> ApiResult<ValidSubmission> {
-    receive(state, post_json(&valid_except("email", json!(email)))).await
+    received(state, post_json(&valid_except("email", json!(email)))).await
 }
 
 #[tokio::test]
@@ -63,7 +62,7 @@ async fn the_declared_type_and_the_name_of_a_file_do_not_matter() {
     let state = TestApi::new().await.state();
     let receive_file = async |name: &str, declared: &str, bytes: &[u8]| {
         let form = Form::default().text("email", "me@example.org").text("consent", "on");
-        receive(&state, form.file("images", name, declared, bytes).post()).await
+        received(&state, form.file("images", name, declared, bytes).post()).await
     };
     let (jpeg, png) = (picture(ImageFormat::Jpeg), picture(ImageFormat::Png));
     for declared in cases().declared_types_of_a_real_jpeg {
@@ -85,12 +84,12 @@ async fn comments_that_a_form_allows_are_accepted() {
     let state = TestApi::new().await.state();
     // A form counts each line break as one character, but sends two.
     let full = format!("{}{}", "a".repeat(4688), "\r\n".repeat(312));
-    let submission = receive(&state, post_json(&valid_except("comments", json!(full)))).await;
+    let submission = received(&state, post_json(&valid_except("comments", json!(full)))).await;
     assert_eq!(submission.expect("valid").comments.chars().count(), 5000);
     for Comments { json } in cases().comments {
         let comments = json.trim_start_matches("{\"comments\":").trim_end_matches('}');
         let body = valid_except("comments", json!("COMMENTS")).to_string();
         let body = body.replace("\"COMMENTS\"", comments);
-        assert!(receive(&state, post("application/json", body)).await.is_ok(), "{json}");
+        assert!(received(&state, post("application/json", body)).await.is_ok(), "{json}");
     }
 }

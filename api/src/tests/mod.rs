@@ -10,11 +10,13 @@ mod email_addresses;
 mod forms;
 mod found_cases;
 mod page_assets;
+mod pages_console;
 mod photo_load;
 mod quota;
 mod refusals;
 mod requests;
 mod slow_clients;
+mod start_page;
 mod streams;
 mod submissions;
 mod uploads;
@@ -149,6 +151,7 @@ impl TestApi {
             temporal_health: Arc::new(|| async { Err(StartProblem::TemporalUnreachable) }.boxed()),
             metrics: metrics_builder().build_recorder().handle(),
             settings,
+            setting_list: Arc::default(),
         };
         Self { app, _folder: folder }
     }

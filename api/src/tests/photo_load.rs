@@ -1,10 +1,9 @@
 //! Tests of photos that take a lot of CPU time to check.
 
 use super::TestApi;
-use super::requests::{Form, json_image, picture, post_json, valid_submission};
-use crate::error::ApiError;
+use super::requests::{Form, json_image, picture, post_json, received, valid_submission};
+use crate::error::{ApiError, ApiResult};
 use crate::extract::client_info::Peer;
-use crate::intake::receive::receive;
 use axum::body::Body;
 use axum::http::Request;
 use flate2::{Compress, Compression, Crc, FlushCompress};
@@ -13,6 +12,7 @@ use image::ImageFormat;
 use serde_json::json;
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 const SIDE: usize = 10_000;
 /// Bytes per row: four 16-bit channels per pixel, and a filter byte.
@@ -60,29 +60,41 @@ async fn many_large_photos_from_one_client_do_not_delay_another_client() {
     let photo = large_png();
     let receive_large = |_| {
         let (state, request) = (state.clone(), submission(1, &photo));
-        tokio::spawn(async move { receive(&state, request).await.map(drop) })
+        tokio::spawn(async move { received(&state, request).await.map(drop) })
     };
     let flood: Vec<_> = (0..10).map(receive_large).collect();
     while state.photo_checks.running() == 0 {
         tokio::task::yield_now().await;
     }
 
-    let other = receive(&state, submission(2, &picture(ImageFormat::Png))).await;
+    let other = received(&state, submission(2, &picture(ImageFormat::Png))).await;
 
     assert!(other.is_ok(), "{other:?}");
     assert!(flood.iter().all(|task| !task.is_finished()), "the large photos take much longer");
-    let (first, _, others) = select_all(flood).await;
-    assert!(matches!(first, Ok(Ok(()))), "the large photos are valid: {first:?}");
-    others.iter().for_each(tokio::task::JoinHandle::abort);
+    first_accepted(flood).await.iter().for_each(JoinHandle::abort);
+}
+
+/// Waits until a submission is accepted, and returns the others. On a slow machine, some wait too long and are rejected.
+async fn first_accepted(
+    mut submissions: Vec<JoinHandle<ApiResult<()>>>,
+) -> Vec<JoinHandle<ApiResult<()>>> {
+    loop {
+        let (first, _, others) = select_all(submissions).await;
+        match first.expect("no panic") {
+            Ok(()) => return others,
+            Err(ApiError::Busy) => submissions = others,
+            Err(error) => panic!("the large photos are valid: {error:?}"),
+        }
+    }
 }
 
 #[tokio::test]
 async fn the_upload_timeout_includes_checking_the_photos() {
     let api = TestApi::with(|settings| settings.upload_timeout = Duration::from_millis(300)).await;
     let state = api.state();
-    let received = receive(&state, submission(1, &large_png())).await;
+    let received = received(&state, submission(1, &large_png())).await;
     assert!(matches!(received, Err(ApiError::Busy)), "{received:?}");
-    assert_eq!(state.photo_checks.running(), 1, "the check still occupies its slot");
+    assert_eq!(state.photo_checks.running(), 1, "the check still holds its permit");
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! Images and requests for tests.
 
+use crate::app::AppState;
+use crate::error::ApiResult;
+use crate::intake::form_texts::FormTexts;
+use crate::intake::receive::receive;
+use crate::intake::valid_submission::ValidSubmission;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::CONTENT_TYPE;
@@ -46,6 +51,13 @@ pub(super) fn post(content_type: &str, body: impl Into<Body>) -> Request<Body> {
         .header(CONTENT_TYPE, content_type)
         .body(body.into())
         .expect("a request")
+}
+
+pub(super) async fn received(
+    state: &AppState,
+    request: Request<Body>,
+) -> ApiResult<ValidSubmission> {
+    receive(state, request, &mut FormTexts::default()).await
 }
 
 #[derive(Default)]
