@@ -40,7 +40,8 @@ pub(crate) fn init(settings: &LogSettings) -> anyhow::Result<()> {
 struct LocalActivityTasks;
 
 const TASK_DURATION: &str = "workflow_task_duration";
-const RENEWED_AFTER_MS: u64 = 9_000;
+/// Longest duration in milliseconds of a task whose warning is suppressed.
+const MAX_SUPPRESSED_MS: u64 = 9_000;
 
 impl<S: Subscriber> Layer<S> for LocalActivityTasks {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
@@ -49,7 +50,7 @@ impl<S: Subscriber> Layer<S> for LocalActivityTasks {
         }
         let mut duration = TaskDuration(None);
         event.record(&mut duration);
-        duration.0.is_none_or(|milliseconds| milliseconds > RENEWED_AFTER_MS)
+        duration.0.is_none_or(|milliseconds| milliseconds > MAX_SUPPRESSED_MS)
     }
 }
 

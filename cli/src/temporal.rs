@@ -1,25 +1,22 @@
 //! Connects to Temporal, which may be unavailable at startup or later.
 
 use crate::once_per_minute::OncePerMinute;
-use diagflow_activities::temporal::{self, SearchAttributeError, TemporalSettings};
-use diagflow_api::StartProblem;
+use diagflow_activities::temporal::{
+    self, SearchAttributeCheck, SearchAttributeError, TemporalSettings,
+};
+use diagflow_api::{StartProblem, seen_workers};
 use diagflow_store::{Store, StoreError, TemporalCluster};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use temporalio_client::errors::ClientConnectError;
 use temporalio_client::tonic::{Code, IntoRequest, Status};
 use temporalio_client::{Client, NamespacedClient};
-use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
-use temporalio_common::protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
-use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    DescribeNamespaceRequest, DescribeTaskQueueRequest,
-};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The initial and the maximum pause between connection attempts.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Temporal keeps listing a worker for minutes after its last poll. A poll takes at most 60 s.
-const POLLER_LIFETIME: Duration = Duration::from_secs(90);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -45,8 +42,11 @@ pub(crate) fn connect_in_background(
         let mut logged = OncePerMinute::new();
         loop {
             match connect(&settings, &store, &identity).await {
-                Ok(client) => {
+                Ok((client, check)) => {
                     tracing::info!(address = %settings.address, "connected to Temporal");
+                    if check == SearchAttributeCheck::Forbidden {
+                        tracing::warn!("search attributes not checked: Temporal denies access");
+                    }
                     sender.send_replace(Some(client));
                     return;
                 }
@@ -84,7 +84,7 @@ impl ConnectError {
             Self::Temporal(error) => match error.downcast_ref() {
                 Some(SearchAttributeError::Missing(_)) => StartProblem::SearchAttributeMissing,
                 Some(SearchAttributeError::Type { .. }) => StartProblem::SearchAttributeType,
-                None => problem_of(error.downcast_ref()),
+                None => problem_of(status_of(error)),
             },
             Self::Database(_) => StartProblem::DatabaseUnavailable,
             Self::OtherCluster { .. } => StartProblem::WrongTemporalCluster,
@@ -98,15 +98,23 @@ async fn connect(
     settings: &TemporalSettings,
     store: &Store,
     identity: &str,
-) -> Result<Client, ConnectError> {
-    let client = temporal::connect(settings, identity).await?;
+) -> Result<(Client, SearchAttributeCheck), ConnectError> {
+    let (client, check) = temporal::connect(settings, identity).await?;
     let connected = temporal::cluster(&client).await?;
     let recorded = store.claim_temporal_cluster(&connected).await;
     let recorded = recorded.map_err(ConnectError::Database)?;
     if recorded == connected {
-        Ok(client)
+        Ok((client, check))
     } else {
         Err(ConnectError::OtherCluster { recorded, connected })
+    }
+}
+
+fn status_of(error: &anyhow::Error) -> Option<&Status> {
+    match error.downcast_ref() {
+        // This error does not return the status as its source.
+        Some(ClientConnectError::SystemInfoCallError(status)) => Some(status),
+        _ => error.downcast_ref(),
     }
 }
 
@@ -153,25 +161,11 @@ async fn describe_namespace(client: &Client) -> Result<(), StartProblem> {
 }
 
 async fn require_worker(client: &Client, task_queue: &str) -> Result<(), StartProblem> {
-    let request = DescribeTaskQueueRequest {
-        namespace: client.namespace(),
-        task_queue: Some(TaskQueue { name: task_queue.to_owned(), ..Default::default() }),
-        task_queue_type: TaskQueueType::Workflow.into(),
-        ..Default::default()
-    };
-    let mut service = client.connection().workflow_service();
-    let described = service.describe_task_queue(request.into_request()).await;
-    let described = described.map_err(|status| problem_of(Some(&status)))?;
-    match described.into_inner().pollers.iter().any(polls) {
-        true => Ok(()),
-        false => Err(StartProblem::NoWorker),
+    let workers = seen_workers(client, task_queue).await;
+    match workers.map_err(|status| problem_of(Some(&status)))?.is_empty() {
+        true => Err(StartProblem::NoWorker),
+        false => Ok(()),
     }
-}
-
-fn polls(worker: &PollerInfo) -> bool {
-    let last_poll = worker.last_access_time.and_then(|at| SystemTime::try_from(at).ok());
-    // If Temporal's clock is slightly ahead of this machine's, `elapsed` fails.
-    last_poll.is_some_and(|at| at.elapsed().unwrap_or_default() < POLLER_LIFETIME)
 }
 
 fn problem_of(status: Option<&Status>) -> StartProblem {
@@ -179,5 +173,21 @@ fn problem_of(status: Option<&Status>) -> StartProblem {
         Some(Code::NotFound) => StartProblem::NamespaceNotFound,
         Some(Code::PermissionDenied | Code::Unauthenticated) => StartProblem::TemporalAccessDenied,
         _ => StartProblem::TemporalUnreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_first_request_is_reported_as_denied_access() {
+        for status in [Status::permission_denied(""), Status::unauthenticated("")] {
+            let error = anyhow::Error::from(ClientConnectError::SystemInfoCallError(status));
+            assert_eq!(ConnectError::from(error).problem(), StartProblem::TemporalAccessDenied);
+        }
+        let status = Status::unavailable("");
+        let error = anyhow::Error::from(ClientConnectError::SystemInfoCallError(status));
+        assert_eq!(ConnectError::from(error).problem(), StartProblem::TemporalUnreachable);
     }
 }

@@ -6,14 +6,14 @@ use crate::settings::{AdminSettings, EraseSettings};
 use anyhow::{Context, bail, ensure};
 use diagflow_store::{
     Action, AuditKey, BlobStore, EraseOutcome, Eraser, Erasure, ErasureLog, ErasureReceipt,
-    NewAuditEntry, ObjectKind, ReceiptKey, Store, SubmissionId,
+    NewAuditEntry, ObjectKind, ReceiptKey, RetentionPeriod, Store, StoreError, SubmissionId,
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Maximum number of submissions that one `--retention` command lists or erases.
-const MAX_EXPIRED: i64 = 10_000;
+/// Number of submissions that `--retention` lists or erases at a time.
+const BATCH: i64 = 1000;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -123,20 +123,36 @@ async fn erase_expired(dry_run: bool) -> anyhow::Result<()> {
     };
     let (eraser, store) = connect(&settings).await?;
     let explain = |error: anyhow::Error| operator::explain(error, &settings.admin.database);
-    if !dry_run {
-        let entry = audit_entry(&settings.admin);
-        let erased = eraser.erase_expired(period, MAX_EXPIRED, &entry).await;
-        println!("erased submissions: {}", erased.map_err(|error| explain(error.into()))?);
+    let days = period.days();
+    if dry_run {
+        let listed = list_expired(&store, period).await.map_err(|error| explain(error.into()))?;
+        println!("submissions that ended more than {days} days ago: {listed}");
         return Ok(());
     }
-    let expired = store.expired_submissions(period, MAX_EXPIRED).await;
-    let expired = expired.map_err(|error| explain(error.into()))?;
-    for submission in &expired {
-        let ended = submission.finished_at.map(|time| time.to_string()).unwrap_or_default();
-        println!("{} {} {ended}", submission.id, submission.status);
-    }
-    println!("submissions that ended more than {} days ago: {}", period.days(), expired.len());
+    let mut total = 0;
+    let report = |erased: usize| {
+        total += erased;
+        eprintln!("erased so far: {total}");
+    };
+    let erased = eraser.erase_expired(period, BATCH, &audit_entry(&settings.admin), report).await;
+    println!("erased submissions: {}", erased.map_err(|error| explain(error.into()))?);
     Ok(())
+}
+
+/// Prints all expired submissions and returns their number.
+async fn list_expired(store: &Store, period: RetentionPeriod) -> Result<usize, StoreError> {
+    let (mut listed, mut last) = (0, None);
+    loop {
+        let expired = store.expired_submissions(period, last, BATCH).await?;
+        if expired.is_empty() {
+            return Ok(listed);
+        }
+        for submission in &expired {
+            println!("{} {} {}", submission.id, submission.status, submission.finished_at);
+        }
+        listed += expired.len();
+        last = expired.last().copied();
+    }
 }
 
 fn verify(file: &Path) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::connect(&admin.database).await?;
     let address = &settings.temporal.address;
     let client = temporal::connect(&settings.temporal, "diagflow-move-temporal").await;
-    let client = client.with_context(|| format!("cannot connect to Temporal at {address}"))?;
+    let (client, _) = client.with_context(|| format!("cannot connect to Temporal at {address}"))?;
     let cluster = temporal::cluster(&client).await.context("Temporal does not respond")?;
     let key = AuditKey::new(&admin.audit_keys);
     let entry = operator::audit_entry(&key, Action::TemporalMove, None).with("reason", args.reason);

@@ -28,6 +28,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         temporal_health: Arc::new(|| Box::pin(async { Ok(()) })),
         metrics: metrics_builder().build_recorder().handle(),
         settings: settings.api,
+        setting_list: Arc::default(),
     };
     for route in route_table(app) {
         println!("{route}");

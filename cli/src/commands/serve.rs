@@ -1,7 +1,7 @@
 //! `diagflow serve`: serves the API and runs its background tasks.
 
 use crate::eraser::eraser;
-use crate::settings::{Role, Settings};
+use crate::settings::{Role, Settings, in_use};
 use crate::temporal::{TemporalConnection, connect_in_background};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
@@ -43,6 +43,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         temporal_health: temporal_health(temporal, task_queue),
         metrics,
         settings: settings.api,
+        setting_list: in_use().into(),
     };
     tracing::info!(address = %settings.listen, "serving");
     run_until_stopped(serve(listener, app, stop.clone()), background, &stop).await

@@ -10,9 +10,9 @@ use axum::routing::get;
 use diagflow_activities::loopai::{
     ImageLinks, ImageMode, ImageTransfer, LoopAiClient, RequestLimiter,
 };
-use diagflow_activities::mail::{Mailer, SmtpClient};
+use diagflow_activities::mail::{EmailLinks, EmailOptions, Mailer, SmtpClient};
 use diagflow_activities::{Activities, DiagnosisRequester, run_worker};
-use diagflow_store::{BlobStore, DatabaseState, LinkKey, Store};
+use diagflow_store::{BlobStore, DatabaseState, EmailLinkKey, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
 use temporalio_client::Client;
 use tokio::net::TcpListener;
@@ -26,6 +26,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let store = database::open(&settings.database).await?;
     let from = settings.mail.from.clone();
+    let emails = email_options(&settings);
     let images = image_transfer(&settings)?;
     let limiter = RequestLimiter::new(settings.worker.concurrency, settings.image_memory());
     let activities = Activities {
@@ -37,7 +38,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             limiter,
             limits: settings.limits,
         },
-        mailer: Mailer::new(SmtpClient::new(settings.mail)?, from, settings.erasure.retention),
+        mailer: Mailer::new(SmtpClient::new(settings.mail)?, from, emails),
     };
     let mut temporal =
         connect_in_background(settings.temporal, store.clone(), "worker", stop.clone());
@@ -60,6 +61,18 @@ fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
             lifetime: settings.loopai.image_url_lifetime,
         })),
     })
+}
+
+fn email_options(settings: &Settings) -> EmailOptions {
+    EmailOptions {
+        content: settings.mail.content,
+        links: EmailLinks {
+            key: EmailLinkKey::new(&settings.api.secret_keys),
+            public_url: settings.api.public_url.clone(),
+            lifetime_hours: settings.mail.link_hours,
+        },
+        retention: settings.erasure.retention,
+    }
 }
 
 /// Waits until Temporal is connected. Returns `None` if the process is stopped first.

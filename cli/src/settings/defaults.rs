@@ -3,7 +3,6 @@
 const DEFAULTS: &str = include_str!("defaults.toml");
 
 pub(super) struct Setting {
-    #[cfg_attr(not(test), expect(dead_code, reason = "used only in the documentation"))]
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) default: &'static str,

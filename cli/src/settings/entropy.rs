@@ -7,6 +7,8 @@ use zxcvbn::matching::patterns::MatchPattern;
 const MIN_PATTERN: usize = 5;
 /// Minimum length of a word within a longer text.
 const MIN_WORD: usize = 4;
+/// Words that are not in the dictionary of zxcvbn but are easy to guess in a secret of this product.
+const KNOWN_WORDS: [&str; 2] = ["diagflow", "loopai"];
 /// Number of characters searched for words at a time. zxcvbn counts guesses in 64 bits, which is enough for this many
 /// random digits.
 const CHUNK: usize = 16;
@@ -102,7 +104,7 @@ fn words(chars: &[char]) -> Vec<Word> {
 
 fn words_in(chunk: &[char]) -> impl Iterator<Item = Word> {
     let text: String = chunk.iter().collect();
-    let found = zxcvbn::zxcvbn(&text, &[]).sequence().to_vec();
+    let found = zxcvbn::zxcvbn(&text, &KNOWN_WORDS).sequence().to_vec();
     found.into_iter().filter(|found| found.pattern != MatchPattern::BruteForce).map(|found| {
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let guesses = found.guesses.unwrap_or(u64::MAX) as f64;

@@ -7,6 +7,7 @@
 mod check;
 mod defaults;
 mod entropy;
+mod in_use;
 mod production;
 mod reader;
 
@@ -17,6 +18,7 @@ use diagflow_activities::temporal::TemporalSettings;
 use diagflow_api::{ApiSettings, DispatchSettings};
 use diagflow_store::settings::{audit_keys, convert};
 use diagflow_store::{ErasureSettings, Keyring, LoopAiLimits, PoolSettings};
+pub(crate) use in_use::in_use;
 use reader::Reader;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};

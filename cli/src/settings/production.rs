@@ -15,10 +15,11 @@ use url::Url;
 /// The entropy of 32 random hexadecimal digits.
 const MIN_SECRET_CHARS: usize = 32;
 pub(super) const MIN_SECRET_BITS: f64 = 128.0;
+/// The entropy of 16 random hexadecimal digits. Other systems issue shorter passwords than the secrets that Diagflow's
+/// operator chooses. For example, many mail servers issue passwords of 16 letters.
+const MIN_PASSWORD_BITS: f64 = 64.0;
 /// Minimum lifetime guaranteed by the API documentation.
 const MIN_IDEMPOTENCY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// The default database password in `defaults.toml`.
-const DEFAULT_PASSWORD: &str = "diagflow";
 
 type NamedSecret<'a> = (&'static str, &'a SecretString);
 
@@ -45,6 +46,9 @@ pub(super) fn check(reader: &mut Reader, settings: &Settings, role: Role) {
                 ("SMTP_PASSWORD", settings.mail.password.as_ref()),
             ];
             check_keys(reader, &keys);
+            for (name, password) in present(passwords) {
+                check_password(reader, name, password.expose_secret());
+            }
             check_differences(reader, keys.into_iter().chain(present(passwords)).collect());
             check_loopai(reader, &settings.loopai);
             check_mail(reader, &settings.mail);
@@ -61,8 +65,21 @@ pub(super) fn check_admin(reader: &mut Reader, settings: &AdminSettings) {
 
 pub(super) fn check_database(reader: &mut Reader, settings: &PoolSettings) {
     let url: Option<Url> = settings.url.parse().ok();
-    if url.as_ref().and_then(Url::password) == Some(DEFAULT_PASSWORD) {
-        reader.reject("DATABASE_URL", "Use a password other than the default in production.");
+    check_password(
+        reader,
+        "DATABASE_URL",
+        url.as_ref().and_then(Url::password).unwrap_or_default(),
+    );
+}
+
+/// Rejects missing, default and made-up passwords.
+fn check_password(reader: &mut Reader, name: &'static str, password: &str) {
+    if entropy::estimate(password) < MIN_PASSWORD_BITS {
+        reader.reject(
+            name,
+            "Use a password or key of at least 16 random letters and digits in production. Generate one with `openssl \
+             rand -hex 32`, or let the other system issue a new one.",
+        );
     }
 }
 
@@ -71,8 +88,8 @@ fn check_api(reader: &mut Reader, settings: &ApiSettings) {
     let mut keys =
         vec![("SECRET_KEY", secret_keys.current()), ("JWT_SECRET_KEY", &settings.jwt.secret_key)];
     keys.push(("AUDIT_KEY", settings.audit_keys.current()));
-    keys.extend(secret_keys.previous().iter().map(|key| ("PREVIOUS_SECRET_KEYS", key)));
-    keys.extend(settings.jwt.previous_keys.iter().map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key)));
+    keys.extend(secret_keys.others().iter().map(|key| ("PREVIOUS_SECRET_KEYS", key)));
+    keys.extend(settings.jwt.other_keys.iter().map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key)));
     keys.extend(present([("LOOPAI_CALLBACK_SECRET", settings.callback_secret.as_ref())]));
     check_keys(reader, &keys);
     // A previous audit key may be weak. It seals no new entries, and a weak key could otherwise never be replaced.
@@ -111,8 +128,8 @@ fn check_api(reader: &mut Reader, settings: &ApiSettings) {
 }
 
 fn named_audit_keys(keys: &Keyring) -> impl Iterator<Item = NamedSecret<'_>> {
-    let previous = keys.previous().iter().map(|key| ("PREVIOUS_AUDIT_KEYS", key));
-    std::iter::once(("AUDIT_KEY", keys.current())).chain(previous)
+    let others = keys.others().iter().map(|key| ("PREVIOUS_AUDIT_KEYS", key));
+    std::iter::once(("AUDIT_KEY", keys.current())).chain(others)
 }
 
 fn check_keys(reader: &mut Reader, keys: &[NamedSecret<'_>]) {

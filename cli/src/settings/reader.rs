@@ -72,6 +72,11 @@ impl Reader {
         }
     }
 
+    /// Returns the value of a setting, or its default.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
     /// Returns whether the environment contains a value for the setting.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         self.set.contains(name)

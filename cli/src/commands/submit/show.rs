@@ -2,14 +2,14 @@
 //! (`diagflow submit … | head`).
 
 use super::client::AcceptedSubmission;
-use diagflow_activities::report::{Limits, Report};
 use diagflow_store::DiagnosisResult;
+use diagflow_store::{Report, ReportLimits};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-const LIMITS: Limits = Limits { items: 200, text: 100_000, total: 100_000 };
+const LIMITS: ReportLimits = ReportLimits { items: 200, text: 100_000, total: 100_000 };
 
 pub(super) fn accepted(out: &mut impl Write, accepted: &AcceptedSubmission) -> io::Result<()> {
     writeln!(out, "Accepted: submission {}\n", Sanitized(&accepted.submission_id))

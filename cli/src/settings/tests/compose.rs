@@ -2,6 +2,7 @@
 
 use super::super::defaults;
 use super::*;
+use diagflow_store::MAX_RESULT_BYTES;
 use serde_yaml_ng::Value;
 use std::collections::BTreeSet;
 
@@ -109,12 +110,12 @@ fn the_api_and_the_workers_start_in_production_with_the_settings_they_receive() 
     let of_production = BTreeMap::from([
         ("PUBLIC_URL", "https://diagflow.example.org"),
         ("TRUSTED_PROXIES", "1"),
-        ("TRUSTED_PROXY_ADDRESSES", "172.28.0.1"),
+        ("TRUSTED_PROXY_ADDRESSES", "172.28.5.0/24"),
         ("LOOPAI_API_URL", "https://loopai.example.org"),
         ("SMTP_HOST", "smtp.example.org"),
         ("SMTP_TLS", "starttls"),
         ("SMTP_USER", "diagflow"),
-        ("SMTP_PASSWORD", "hunter2"),
+        ("SMTP_PASSWORD", "lrmwqkzvhxtpbdjn"),
         ("MAIL_FROM", "help@diagflow.example.org"),
         ("SECRET_KEY", &secrets[0]),
         ("JWT_SECRET_KEY", &secrets[1]),
@@ -133,12 +134,16 @@ fn the_api_and_the_workers_start_in_production_with_the_settings_they_receive() 
 }
 
 #[test]
-fn ports_are_published_only_on_the_loopback_address() {
+fn only_the_proxy_publishes_ports_to_other_machines() {
     let file = compose();
-    let ports: Vec<_> =
-        services(&file).iter().flat_map(|(_, service)| strings(&service["ports"])).collect();
-    assert_eq!(ports.len(), 4, "{ports:?}");
-    assert!(ports.iter().all(|port| port.starts_with("127.0.0.1:")), "{ports:?}");
+    let of_service = |(name, service): &(_, &Value)| -> Vec<_> {
+        strings(&service["ports"]).into_iter().map(|port| (*name, port.to_owned())).collect()
+    };
+    let ports = services(&file).iter().flat_map(of_service).collect::<Vec<(&str, String)>>();
+    assert_eq!(ports.len(), 6, "{ports:?}");
+    for (name, port) in ports {
+        assert_eq!(port.starts_with("127.0.0.1:"), name != "proxy", "{name}: {port}");
+    }
 }
 
 #[test]
@@ -160,20 +165,9 @@ fn containers_share_only_the_networks_they_need() {
     };
     for (network, is_internal, expected) in [
         ("database", true, &["api", "backup", "migrate", "mysql", "worker"][..]),
-        (
-            "temporal",
-            true,
-            &[
-                "api",
-                "mysql",
-                "temporal",
-                "temporal-namespace",
-                "temporal-schema",
-                "temporal-ui",
-                "worker",
-            ],
-        ),
-        ("clients", false, &["api"]),
+        ("temporal-database", true, &["mysql", "temporal", "temporal-schema"]),
+        ("temporal", true, &["api", "temporal", "temporal-namespace", "temporal-ui", "worker"]),
+        ("clients", false, &["api", "proxy"]),
         ("partners", false, &["loopai-sim", "mail-catcher", "worker"]),
         ("console", false, &["temporal-ui"]),
     ] {
@@ -187,7 +181,37 @@ fn containers_share_only_the_networks_they_need() {
         0,
         "a container without explicit networks joins the default network"
     );
-    assert_eq!(file["networks"].as_mapping().map(serde_yaml_ng::Mapping::len), Some(5));
+    assert_eq!(file["networks"].as_mapping().map(serde_yaml_ng::Mapping::len), Some(6));
+}
+
+#[test]
+fn mysql_can_store_the_largest_result() {
+    let file = compose();
+    let options = strings(&file["services"]["mysql"]["command"]);
+    let bytes = |name: &str| -> usize {
+        let value = options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+        let mebibytes = value.and_then(|value| value.strip_suffix('M')).expect(name);
+        mebibytes.parse::<usize>().expect("a number") * 1024 * 1024
+    };
+    // The minimum values in docs/deployment.md.
+    assert!(bytes("--max-allowed-packet") >= MAX_RESULT_BYTES + 1024 * 1024);
+    assert!(bytes("--innodb-redo-log-capacity") >= 10 * MAX_RESULT_BYTES);
+}
+
+#[test]
+fn only_the_processes_that_use_mysql_can_reach_it() {
+    let file = compose();
+    let of_mysql = strings(&file["services"]["mysql"]["networks"]);
+    let services = services(&file).into_iter();
+    let can_reach_mysql: BTreeSet<&str> = services
+        .filter(|(_, service)| !strings(&service["networks"]).is_disjoint(&of_mysql))
+        .map(|(name, _)| name)
+        .collect();
+    let expected = ["api", "backup", "migrate", "mysql", "temporal", "temporal-schema", "worker"];
+    assert_eq!(can_reach_mysql, expected.into_iter().collect());
+    // The server must not publish its address in one of its networks.
+    let temporal = environment(&file["services"]["temporal"]);
+    assert_eq!(temporal["TEMPORAL_BROADCAST_ADDRESS"], "127.0.0.1");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const COMPLETE: [(&str, &str); 11] = [
     ("SECRET_KEY", SECRETS[0]),
     ("JWT_SECRET_KEY", SECRETS[1]),
     ("AUDIT_KEY", SECRETS[2]),
-    ("DATABASE_URL", "mysql://diagflow:hunter2@mysql/diagflow"),
+    ("DATABASE_URL", "mysql://diagflow:lrmwqkzvhxtpbdjn@mysql/diagflow"),
     ("ERASURE_LOG", "/erasures/erasures.jsonl"),
 ];
 
@@ -127,6 +127,49 @@ fn equal_and_weak_secrets_are_rejected() {
 }
 
 #[test]
+fn passwords_for_other_systems_must_not_be_easy_to_guess() {
+    let read = |role, name: &str, password: &str| {
+        let url = format!("mysql://diagflow:{password}@mysql/diagflow");
+        let value = if name == "DATABASE_URL" { url.as_str() } else { password };
+        let changes = [
+            ("SMTP_TLS", "starttls"),
+            ("SMTP_USER", "u"),
+            ("SMTP_PASSWORD", SECRETS[3]),
+            (name, value),
+        ];
+        read_with(role, &changes)
+    };
+    for (role, name) in [
+        (Role::Api, "DATABASE_URL"),
+        (Role::Worker, "DATABASE_URL"),
+        (Role::Worker, "LOOPAI_API_KEY"),
+        (Role::Worker, "SMTP_PASSWORD"),
+    ] {
+        for weak in [
+            "diagflow",
+            "hunter2",
+            "changeme",
+            "change-me-before-production",
+            "your-api-key-here",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "0123456789abcdef",
+            "DiagflowProduction2026",
+        ] {
+            let report = read(role, name, weak).expect_err(weak);
+            assert!(report.starts_with("1 invalid setting:"), "{report}");
+            assert!(report.contains(&format!("\n  {name}: Use a password or key")), "{report}");
+            assert!(!report.contains(weak), "{report}");
+        }
+        for random in ["lrmwqkzvhxtpbdjn", "9f86d081884c7d65", "kT8vQz1mWc4X", SECRETS[2]] {
+            assert_eq!(read(role, name, random), Ok(()), "{name}={random}");
+        }
+    }
+    for url in ["mysql://diagflow@mysql/diagflow", "mysql://diagflow:@mysql/diagflow"] {
+        rejected(Role::Api, &[("DATABASE_URL", url)], "DATABASE_URL");
+    }
+}
+
+#[test]
 fn cors_origins_must_use_https() {
     for origins in
         ["*", "null", "http://app.example.org", "https://a.example.org,*", "app.example.org"]
@@ -173,7 +216,7 @@ fn loopai_and_the_mail_server_need_encryption_outside_the_private_network() {
         assert_eq!(read("none").is_ok(), is_private, "{host}");
         assert_eq!(read("starttls"), Ok(()), "{host}");
     }
-    let unencrypted = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
+    let unencrypted = [("SMTP_USER", "u"), ("SMTP_PASSWORD", SECRETS[3])];
     rejected(Role::Worker, &unencrypted, "SMTP_TLS");
 }
 
