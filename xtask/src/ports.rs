@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -99,11 +100,19 @@ impl PortOptions {
     /// system may still be starting its servers or may be started again later. For example, an offset of 1000 would
     /// move Temporal to the Temporal UI's default port.
     pub(crate) fn free_offset(&self) -> Option<u16> {
+        // An ephemeral port may be free now and in use later. Such ports are suggested only if there are no others.
+        self.free_offset_outside(ephemeral_ports()).or_else(|| self.free_offset_outside(None))
+    }
+
+    fn free_offset_outside(&self, ephemeral: Option<RangeInclusive<u16>>) -> Option<u16> {
         let defaults = PortOptions::default().resolve(0).ok()?.list().map(|(_, _, port)| port);
         let unmoved = self.resolve(0).ok()?.list();
         let works = |ports: &Ports| {
+            let is_ephemeral =
+                |port: &u16| ephemeral.as_ref().is_some_and(|range| range.contains(port));
             let mut moved = ports.list().into_iter().filter(|service| !unmoved.contains(service));
-            moved.all(|(_, _, port)| !defaults.contains(&port)) && ports.problems().is_empty()
+            moved.all(|(_, _, port)| !defaults.contains(&port) && !is_ephemeral(&port))
+                && ports.problems().is_empty()
         };
         // With these offsets, all default ports stay below the ports used by tests (`find_free`).
         let mut offsets = (1..=110).map(|hundreds| hundreds * 100);
@@ -157,15 +166,30 @@ impl Ports {
     }
 }
 
-/// Finds `COUNT` free ports below the ephemeral range, because an outgoing connection could take an ephemeral port
-/// before the server starts.
+/// Returns the ports that the kernel may use for outgoing connections.
+fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
+    parse_range(&fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
+}
+
+fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.trim().split_once(char::is_whitespace)?;
+    Some(first.parse().ok()?..=last.trim_start().parse().ok()?)
+}
+
+/// Finds `COUNT` free ports, preferably outside the ephemeral range, because an outgoing connection could take an
+/// ephemeral port before the server starts.
 pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 10_000;
     let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos();
     let start = u16::try_from(nanoseconds % u32::from(SPAN))?;
-    let mut free = (0..SPAN)
+    let ephemeral = ephemeral_ports();
+    let (ephemeral, other): (Vec<u16>, Vec<u16>) = (0..SPAN)
         .map(|step| FIRST + (start + step) % SPAN)
+        .partition(|port| ephemeral.as_ref().is_some_and(|range| range.contains(port)));
+    let mut free = other
+        .into_iter()
+        .chain(ephemeral)
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     let mut ports = [0; COUNT];
     for port in &mut ports {
@@ -275,6 +299,24 @@ mod tests {
             assert_ne!(options.free_offset(), Some(offset), "{:?} is taken", ports[service]);
         }
         Ok(())
+    }
+
+    #[test]
+    fn the_suggested_offset_avoids_ephemeral_ports() -> Result<()> {
+        let options = PortOptions::default();
+        let offset = options.free_offset_outside(Some(1024..=9000)).context("no offset found")?;
+        let ports = options.resolve(offset)?.list();
+        assert!(ports.iter().all(|(_, _, port)| *port > 9000), "{offset}");
+        assert_eq!(options.free_offset_outside(Some(1024..=u16::MAX)), None);
+        assert!(options.free_offset().is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn the_ephemeral_range_is_read() {
+        assert_eq!(parse_range("32768\t60999\n"), Some(32768..=60999));
+        assert_eq!(parse_range("unknown"), None);
+        assert!(ephemeral_ports().is_some());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZero;
-use std::process::{ChildStdout, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::install::Tools;
+use crate::install::browser::Browser;
 use crate::process::Servers;
 use crate::progress::Step;
 use crate::test_count::TestCount;
@@ -41,6 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     // Tools are installed before the build so that a missing tool is reported early.
     let tools = install::find_or_install(&workspace)?;
+    let web = WebTools::find_or_install(&workspace)?;
     let mut failures = Vec::new();
     let mut count = TestCount::default();
     if options.filter.is_empty() {
@@ -49,7 +52,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     if collect(cargo::run(&workspace, &test_servers::BUILD, &[]), &mut failures)?.is_some() {
-        collect(test_with_servers(&workspace, &tools, options, &mut count), &mut failures)?;
+        let tested = test_with_servers(&workspace, &tools, &web, options, &mut count);
+        collect(tested, &mut failures)?;
         if count.is_empty() && failures.is_empty() {
             failures.push("no tests ran".to_owned());
         }
@@ -76,32 +80,62 @@ fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T
     }
 }
 
+/// The programs that only the browser tests need.
+struct WebTools {
+    browser: Browser,
+    nginx: PathBuf,
+}
+
+impl WebTools {
+    fn find_or_install(workspace: &Workspace) -> Result<Self> {
+        let browser = install::browser::find_or_install(workspace)?;
+        Ok(Self { browser, nginx: install::nginx::find_or_install(workspace)? })
+    }
+
+    fn variables(&self) -> [(&'static str, &Path); 3] {
+        [
+            ("DIAGFLOW_TEST_CHROMIUM", &self.browser.chromium),
+            ("DIAGFLOW_TEST_CHROMEDRIVER", &self.browser.driver),
+            ("DIAGFLOW_TEST_NGINX", &self.nginx),
+        ]
+    }
+}
+
 fn test_with_servers(
     workspace: &Workspace,
     tools: &Tools,
+    web: &WebTools,
     options: &Options,
     count: &mut TestCount,
 ) -> Result<()> {
     test_servers::with_servers(workspace, tools, options.keep, |variables, servers| {
-        run_tests(workspace, &options.filter, variables, servers, count)
+        let mut command = test_command(workspace, &options.filter, variables);
+        command.envs(web.variables());
+        run_tests(command, &options.filter, servers, count)
     })
 }
 
-fn run_tests(
+fn test_command(
     workspace: &Workspace,
     filter: &[String],
     variables: &[(&'static str, String)],
-    servers: &mut Servers,
-    count: &mut TestCount,
-) -> Result<()> {
-    let arguments = test_arguments(filter);
-    let step = Step::begin_streaming(format!("cargo {}", arguments.join(" ")));
-    let mut command = cargo::command(workspace, arguments.iter().copied());
+) -> Command {
+    let mut command = cargo::command(workspace, test_arguments(filter));
     command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
     if std::env::var_os(TEST_THREADS).is_none() {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         command.env(TEST_THREADS, (cores + EXTRA_TEST_THREADS).to_string());
     }
+    command
+}
+
+fn run_tests(
+    mut command: Command,
+    filter: &[String],
+    servers: &mut Servers,
+    count: &mut TestCount,
+) -> Result<()> {
+    let step = Step::begin_streaming(format!("cargo {}", test_arguments(filter).join(" ")));
     let mut child = command.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo's output is not captured")?;
     let (shared_count, ended) = count_and_print(output);

@@ -10,9 +10,12 @@ use clap::Args;
 
 use crate::ports::{PortOptions, Ports};
 use crate::process::Servers;
-use crate::servers::{self, Accounts, Diagflow, SystemFolder, TemporalAddresses};
+use crate::servers::{self, Accounts, Diagflow, STAFF_EMAIL, SystemFolder, TemporalAddresses};
 use crate::workspace::{self, Lock, Workspace};
 use crate::{cargo, install, interrupt, progress};
+
+/// The file in the data folder that contains the password of the staff account.
+const STAFF_PASSWORD: &str = "staff-password";
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -115,6 +118,9 @@ fn start(
     let temporal = TemporalAddresses { grpc: ports.temporal, ui: Some(ports.temporal_ui) };
     servers::start_temporal(servers, &tools.temporal, home, temporal)?;
     diagflow.migrate()?;
+    let staff_password = home.folder().join(STAFF_PASSWORD);
+    workspace::read_or_create_secret(&staff_password)?;
+    diagflow.create_staff_account(&staff_password)?;
     diagflow.start_mail_catcher(servers)?;
     diagflow.start_simulator(servers)?;
     diagflow.start_worker(servers)?;
@@ -145,7 +151,9 @@ fn watch(servers: &mut Servers) -> Result<()> {
 fn print_addresses(data: &str, ports: Ports, took: Duration) {
     let page = |port: u16| format!("http://127.0.0.1:{port}");
     let rows = [
-        ("API", page(ports.api)),
+        ("Start page", page(ports.api)),
+        ("Staff console", format!("{}/admin", page(ports.api))),
+        ("Staff sign-in", format!("{STAFF_EMAIL}, password in {data}/{STAFF_PASSWORD}")),
         ("API reference", format!("{}/docs", page(ports.api))),
         ("Inbox", page(ports.inbox)),
         ("Temporal UI", page(ports.temporal_ui)),

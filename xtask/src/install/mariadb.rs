@@ -1,16 +1,14 @@
 //! Finds an installed MariaDB, or unpacks it from the distribution's packages.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::apt::Apt;
-use super::{create_atomically, find_program, is_executable, with_install_hint};
+use super::{create_atomically, find_program, is_executable, with_install_hint, wrapper};
 use crate::progress::Step;
-use crate::workspace::{Workspace, create_private_dir};
+use crate::workspace::Workspace;
 
 /// Folders that may contain servers but are not on an ordinary user's PATH.
 const SERVER_FOLDERS: [&str; 4] =
@@ -99,14 +97,6 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     })
 }
 
-/// The beginning of every wrapper script, which sets the library path to the unpacked libraries.
-const WRAPPER_START: &str = r#"#!/bin/sh
-home=$(cd "$(dirname "$0")/.." && pwd)
-for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
-    [ -d "$folder" ] && LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-done
-export LD_LIBRARY_PATH
-"#;
 /// The script starts the server with `exec`, which preserves the process id so that signals reach the server.
 const RUN_SERVER: &str = r#"exec "$home/usr/sbin/mariadbd" "$@" "--basedir=$home/usr"
 "#;
@@ -117,28 +107,12 @@ ln -s "$home/usr" "$link/usr"
 "$link/usr/bin/mariadb-install-db" "$@" "--basedir=$link/usr"
 "#;
 
-fn run_client(name: &str) -> String {
-    format!("exec \"$home/usr/bin/{name}\" \"$@\"\n")
-}
-
 /// Writes the wrapper scripts for the unpacked programs.
 fn write_wrappers(home: &Path) -> Result<()> {
-    let bin = home.join("bin");
-    create_private_dir(&bin)?;
-    let client = |name: &str| (format!("usr/bin/{name}"), name.to_owned(), run_client(name));
-    let servers = [
-        ("usr/sbin/mariadbd".to_owned(), "mariadbd".to_owned(), RUN_SERVER.to_owned()),
-        (
-            "usr/bin/mariadb-install-db".to_owned(),
-            "mariadb-install-db".to_owned(),
-            RUN_INSTALL_DB.to_owned(),
-        ),
-    ];
-    for (program, wrapper, run) in servers.into_iter().chain(CLIENTS.map(client)) {
-        ensure!(is_executable(&home.join(&program)), "the packages do not contain {program}");
-        let wrapper = bin.join(wrapper);
-        fs::write(&wrapper, format!("{WRAPPER_START}{run}"))?;
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    wrapper::write(home, "usr/sbin/mariadbd", "mariadbd", RUN_SERVER)?;
+    wrapper::write(home, "usr/bin/mariadb-install-db", "mariadb-install-db", RUN_INSTALL_DB)?;
+    for name in CLIENTS {
+        wrapper::write_exec(home, &format!("usr/bin/{name}"), name)?;
     }
     Ok(())
 }
@@ -146,6 +120,7 @@ fn write_wrappers(home: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::create_private_dir;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -4,9 +4,12 @@
 //! required.
 
 mod apt;
+pub(crate) mod browser;
 pub(crate) mod faketime;
 mod mariadb;
+pub(crate) mod nginx;
 mod temporal;
+mod wrapper;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Starts the Diagflow processes and the simulators with settings for this machine.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::progress::Step;
 use crate::workspace::file_url;
 use crate::{guard, http};
 
+/// The address with which staff sign in on this machine.
+pub(crate) const STAFF_EMAIL: &str = "staff@example.org";
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time to wait for a process to stop before killing it. A worker may need 45 s to finish its activities
 /// (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
@@ -42,6 +45,21 @@ impl<'a> Diagflow<'a> {
         let step = Step::begin("migrate the database");
         process::run_logged(self.command("migrate"), &self.home.log("migrate"))?;
         step.done("the database is migrated");
+        Ok(())
+    }
+
+    /// Creates an administrator, unless an earlier run has already done so. The file contains the password.
+    pub(crate) fn create_staff_account(&self, password: &Path) -> Result<()> {
+        let accounts = self.command("user").arg("list").output().context("cannot list accounts")?;
+        if String::from_utf8_lossy(&accounts.stdout).contains(STAFF_EMAIL) {
+            return Ok(());
+        }
+        let step = Step::begin("create a staff account");
+        let mut command = self.command("user");
+        command.args(["create", "--email", STAFF_EMAIL, "--name", "Staff", "--role", "admin"]);
+        command.arg("--password-stdin").stdin(File::open(password)?);
+        process::run_logged(command, &self.home.log("account"))?;
+        step.done("a staff account was created");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::workspace::create_private_dir;
 
-pub(crate) use diagflow::Diagflow;
+pub(crate) use diagflow::{Diagflow, STAFF_EMAIL};
 pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};
 pub(crate) use temporal::{Addresses as TemporalAddresses, start as start_temporal};
 
