@@ -3,15 +3,17 @@
 //!
 //! ```sh
 //! cargo xtask up --release
-//! cargo run -p diagflow-tests --example edge_limits -- 127.0.0.1:8080 $(pgrep --full 'diagflow serve') TOKEN
+//! cargo run -p diagflow-tests --example edge_limits -- 127.0.0.1:8080 $(pgrep --full 'diagflow serve') EMAIL PASSWORD
 //! ```
 //!
-//! `TOKEN` is an operator's API key or access token, used to measure the streams of one account. If it is omitted, that
-//! measurement is skipped.
+//! `EMAIL` and `PASSWORD` belong to an operator's account, which is used to measure sign-ins and the streams of one
+//! account. If they are omitted, these measurements are skipped.
 
 use diagflow_tests::{ApiClient, photos};
 use futures::future::join_all;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -23,12 +25,21 @@ const FORM: &str = "POST /api/user/submit HTTP/1.1\r\nHost: x\r\nContent-Type: m
     Content-Length: 100000000\r\n\r\n";
 const CHUNKED_FORM: &str = "POST /api/user/submit HTTP/1.1\r\nHost: x\r\n\
     Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n";
+const SIGN_IN: &str = "/api/v1/auth/login";
 /// How long uploads are held open after all their bytes have been sent.
 const HOLD: Duration = Duration::from_secs(5);
+
+/// Number of concurrent requests in the measurement of sign-ins.
+const PASSWORD_REQUESTS: usize = 12;
 
 struct Api {
     address: SocketAddr,
     process: u32,
+}
+
+struct Account {
+    email: String,
+    password: String,
 }
 
 #[tokio::main]
@@ -45,7 +56,10 @@ async fn main() {
     api.dripped_forms().await;
     api.forms_in_one_byte_chunks().await;
     api.streams_of_one_client().await;
-    if let Some(token) = arguments.next() {
+    if let (Some(email), Some(password)) = (arguments.next(), arguments.next()) {
+        let account = Account { email, password };
+        api.sign_ins_during_password_requests(&account).await;
+        let token = api.sign_in(OTHER, &account).await;
         api.streams_of_one_account(&token).await;
     }
 }
@@ -125,6 +139,70 @@ impl Api {
         );
     }
 
+    /// Measures sign-ins while other clients send wrong passwords, and while another client keeps changing its password
+    /// to a weak one, which takes long to check.
+    async fn sign_ins_during_password_requests(&self, account: &Account) {
+        println!("sign-ins: {}", self.sign_in_latency(account).await);
+        let networks = AtomicU16::new(0);
+        let wrong_passwords = join_all((0..PASSWORD_REQUESTS).map(|_| async {
+            loop {
+                // Failures are throttled per network and account.
+                let [high, low] = networks.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+                let email = format!("{high}-{low}@example.org");
+                let body = json!({"email": email, "password": "wrong"});
+                self.post([127, 100 + high, low, 1].into(), SIGN_IN, "", &body).await;
+            }
+        }));
+        let latency = self.sign_in_latency(account);
+        println!("sign-ins during wrong passwords: {}", during(wrong_passwords, latency).await);
+        let token = self.sign_in(OTHER, account).await;
+        let new_password = "Aa1!".repeat(32);
+        let changes = join_all((0..PASSWORD_REQUESTS).map(|_| async {
+            loop {
+                let body =
+                    json!({"current_password": account.password, "new_password": new_password});
+                self.post(OTHER, "/api/v1/auth/password", &token, &body).await;
+            }
+        }));
+        let latency = self.sign_in_latency(account);
+        println!("sign-ins during password checks: {}", during(changes, latency).await);
+    }
+
+    /// Describes the median and maximum response times of sign-ins from other networks.
+    async fn sign_in_latency(&self, account: &Account) -> String {
+        let mut times = Vec::new();
+        for network in 1..20 {
+            let started = Instant::now();
+            self.sign_in([127, 50, network, 1].into(), account).await;
+            times.push(started.elapsed());
+        }
+        times.sort();
+        format!("{:.0?}, at most {:.0?}", times[times.len() / 2], times[times.len() - 1])
+    }
+
+    /// Returns an access token.
+    async fn sign_in(&self, from: Ipv4Addr, account: &Account) -> String {
+        let body = json!({"email": account.email, "password": account.password});
+        let response = self.post(from, SIGN_IN, "", &body).await;
+        let (_, body) = response.split_once("\r\n\r\n").expect("a response");
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        body["access_token"].as_str().unwrap_or_else(|| panic!("{response}")).to_owned()
+    }
+
+    async fn post(&self, from: Ipv4Addr, path: &str, token: &str, body: &Value) -> String {
+        let body = body.to_string();
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let mut connection = self.connect(from).await;
+        connection.write_all(request.as_bytes()).await.expect("a sent request");
+        let mut response = String::new();
+        connection.read_to_string(&mut response).await.expect("a response");
+        response
+    }
+
     /// Opens streams and returns the connections of those that the API accepted.
     async fn open_streams(&self, count: u16, path: &str, token: &str) -> Vec<Option<TcpStream>> {
         let head =
@@ -184,6 +262,14 @@ impl Api {
 async fn send_preamble(connection: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
     connection.write_all(FORM.as_bytes()).await?;
     connection.write_all(&vec![b'x'; bytes]).await
+}
+
+/// Runs `measurement` during `load`, which never ends.
+async fn during<T>(load: impl Future, measurement: impl Future<Output = T>) -> T {
+    tokio::select! {
+        _ = load => unreachable!("the load never ends"),
+        result = measurement => result,
+    }
 }
 
 fn open(streams: &[Option<TcpStream>]) -> String {

@@ -1,4 +1,5 @@
-//! Measures how long it takes to list and count a million submissions. The results are in `docs/adr/0008-listing.md`.
+//! Measures how long it takes to list and count a million submissions, and to read the overview. The results are in
+//! `docs/adr/0008-listing.md` and `docs/adr/0024-overview.md`.
 //!
 //! `DATABASE_URL=mysql://root@127.0.0.1:3306/million cargo run -p diagflow-tests --example listing_benchmark` fills an
 //! empty database and prints the times. Further runs use the existing submissions.
@@ -17,7 +18,7 @@ const FILL: &str = "
     CREATE TABLE digits (d INT PRIMARY KEY);
     INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
     INSERT INTO submissions (id, email, recipient, comments, status, consent_version, consent_at, run_number,
-        last_event, error_code, created_at, updated_at, deleted_at)
+        last_event, error_code, created_at, updated_at, deleted_at, finished_at)
     SELECT UUID(), CONCAT('patient', n MOD 200000, '@clinic', n MOD 50, '.example.org'), SHA2(n MOD 200000, 256),
         CONCAT_WS(' ', ELT(1 + FLOOR(RAND(n) * 7), 'itches', 'burning', 'redness', 'blurred', 'pain',
             'dry', 'tears'), IF(n MOD 1000 = 0, 'keratoconus', 'since'), CONCAT('word', n MOD 5000)),
@@ -27,7 +28,8 @@ const FILL: &str = "
         '2026-11', NOW(6), 1, 1, IF(n MOD 100 BETWEEN 90 AND 94, ELT(1 + n MOD 5, 'loopai_failed',
             'loopai_refused', 'loopai_unreachable', 'invalid_response', 'rare'), NULL),
         NOW(6) - INTERVAL n * 31 SECOND, NOW(6) - INTERVAL n * 30 SECOND,
-        IF(n MOD 200 = 7, NOW(6), NULL)
+        IF(n MOD 200 = 7, NOW(6), NULL),
+        IF(n MOD 100 < 98, NOW(6) - INTERVAL n * 31 SECOND + INTERVAL 30 + n MOD 90 SECOND, NULL)
     FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d AS n
         FROM digits a, digits b, digits c, digits e, digits f, digits g) AS numbers;
     ANALYZE TABLE submissions";
@@ -53,6 +55,7 @@ async fn main() {
     store.recount_submissions().await.expect("a recount");
     println!("recount: {:.0?}", started.elapsed());
     measure(&store).await;
+    measure_overview(&store).await;
 }
 
 /// Returns the filters to measure, with their descriptions.
@@ -129,6 +132,18 @@ async fn measure_filter(store: &Store, name: &str, filter: &SubmissionFilter) {
         let (_, cursor) = timed(async || list(newest, after).await).await;
         println!("{:24} {:>9} {:>9} {:>9} {cursor:>9.1?}", "  by cursor from there", "", "", "");
     }
+}
+
+async fn measure_overview(store: &Store) {
+    let print = |name: &str, time: Duration| println!("{name:24} {time:>9.1?}");
+    let (_, time) = timed(async || store.submissions_per_hour(48).await.expect("counts")).await;
+    print("submissions per hour", time);
+    let (_, time) = timed(async || store.count_by_status().await.expect("counts")).await;
+    print("submissions by state", time);
+    let (_, time) = timed(async || store.outcomes().await.expect("counts")).await;
+    print("outcomes by cause", time);
+    let (_, time) = timed(async || store.time_to_result(10_000).await.expect("times")).await;
+    print("time to a result", time);
 }
 
 /// Returns the outcome of `work` and the median duration of five warm runs.

@@ -1,6 +1,6 @@
 //! A client for the public API.
 
-use crate::eventually::LIMIT;
+use crate::eventually::{LIMIT, eventually};
 use crate::photos::Photo;
 use crate::sse::{SseEvent, SseStream};
 use futures::StreamExt;
@@ -70,6 +70,16 @@ impl ApiClient {
 
     pub async fn get(&self, path: &str) -> Response {
         self.http.get(self.url(path)).send().await.expect("a response")
+    }
+
+    /// Waits until `/ready` reports `problem` as the reason why runs cannot be started.
+    pub async fn wait_for_start_problem(&self, problem: impl Into<Value>) {
+        let problem = problem.into();
+        eventually(format!("/ready to report {problem}"), || async {
+            let ready: Value = self.get("/ready").await.json().await.ok()?;
+            (ready["start_problem"] == problem).then_some(())
+        })
+        .await;
     }
 
     /// Returns a request body in the form sent by the existing front end.

@@ -193,14 +193,27 @@ pub struct DedicatedTemporal {
     server: Server,
     port: u16,
     folder: TempDir,
+    /// Entries of Temporal's dynamic configuration, in the form `KEY=JSON`.
+    dynamic_config: &'static [&'static str],
 }
 
 impl DedicatedTemporal {
     pub async fn start() -> DedicatedTemporal {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server that reports a problem after two failed attempts at a workflow task, which takes about 10 s. The
+    /// default is five attempts, which take almost a minute.
+    pub async fn with_prompt_reports() -> DedicatedTemporal {
+        Self::start_with(&["system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"])
+            .await
+    }
+
+    async fn start_with(dynamic_config: &'static [&'static str]) -> DedicatedTemporal {
         let folder = TempDir::new().expect("a folder");
         let log = folder.path().join("temporal.log");
         let server = Server { child: None, log };
-        let mut temporal = DedicatedTemporal { server, port: free_port(), folder };
+        let mut temporal = DedicatedTemporal { server, port: free_port(), folder, dynamic_config };
         temporal.restart().await;
         temporal
     }
@@ -237,6 +250,9 @@ impl DedicatedTemporal {
             .arg(self.port.to_string())
             .arg("--db-filename")
             .arg(self.folder.path().join("temporal.db"));
+        for entry in self.dynamic_config {
+            command.args(["--dynamic-config-value", entry]);
+        }
         self.server.start(command);
         let address = self.address();
         eventually("Temporal to listen", || async { TcpStream::connect(&address).ok() }).await;

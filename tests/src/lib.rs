@@ -5,6 +5,7 @@
 //! has its own database, task queue, folder and ports, so tests can run in parallel.
 
 pub mod assertions;
+pub mod browser;
 pub mod cases;
 pub mod changed_worker;
 pub mod client;
@@ -16,6 +17,7 @@ pub mod faults;
 pub mod history;
 pub mod hung_storage;
 pub mod loopai_callback;
+pub mod nginx;
 pub mod photos;
 pub mod ports;
 pub mod process;
@@ -28,6 +30,7 @@ pub mod sse;
 pub mod stack;
 pub mod staff;
 pub mod temporal_cli;
+pub mod temporal_proxy;
 pub mod tokens;
 
 pub use client::{AcceptedSubmission, ApiClient};

@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use uuid::Uuid;
 
+/// Address of a port that no process listens on.
+pub const NOWHERE: &str = "127.0.0.1:1";
+
 const MOST: u16 = 10_000;
 /// The first port that does not require privileges.
 const FIRST: u16 = 1024;

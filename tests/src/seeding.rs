@@ -31,6 +31,7 @@ pub async fn submission(
         email: email.parse().expect("an address"),
         comments: comments.to_owned(),
         consent: Consent { version: "2026-11".to_owned() },
+        language: Default::default(),
         files: vec![file],
         start_grace: Duration::from_secs(24 * 60 * 60),
         submitted_by,

@@ -49,6 +49,18 @@ pub fn faketime() -> PathBuf {
     variable("DIAGFLOW_TEST_FAKETIME").into()
 }
 
+pub fn chromium() -> PathBuf {
+    variable("DIAGFLOW_TEST_CHROMIUM").into()
+}
+
+pub fn chromedriver() -> PathBuf {
+    variable("DIAGFLOW_TEST_CHROMEDRIVER").into()
+}
+
+pub fn nginx() -> PathBuf {
+    variable("DIAGFLOW_TEST_NGINX").into()
+}
+
 pub fn xtask() -> PathBuf {
     variable("DIAGFLOW_TEST_XTASK").into()
 }

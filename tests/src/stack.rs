@@ -41,6 +41,12 @@ impl StackOptions {
         self
     }
 
+    /// Sets short intervals so that the reconciler compares the database with Temporal almost immediately.
+    #[must_use]
+    pub fn reconcile_soon(self) -> Self {
+        self.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
+    }
+
     /// Sets the default scenario of the LoopAI simulator (see `simulators::loopai`).
     #[must_use]
     pub fn scenario(mut self, script: &str) -> Self {
@@ -218,9 +224,14 @@ impl Stack {
     }
 
     pub async fn start_worker(&mut self) {
+        let address = self.setting("WORKER_LISTEN_ADDRESS");
+        self.spawn_worker().wait_until_ready(&address).await;
+    }
+
+    /// Starts a worker without waiting until it is ready.
+    pub fn spawn_worker(&mut self) -> &mut Process {
         let log = self.folder.path().join("worker.log");
-        let worker = self.worker.insert(Process::start("work", &self.variables, log));
-        worker.wait_until_ready(&self.variables["WORKER_LISTEN_ADDRESS"]).await;
+        self.worker.insert(Process::start("work", &self.variables, log))
     }
 
     pub async fn start_replica(&self) -> (Process, ApiClient) {
@@ -319,9 +330,14 @@ impl Stack {
 
     /// Runs a `diagflow` command with the stack's settings.
     pub async fn run_command(&self, arguments: &[&str]) -> std::process::Output {
+        self.command(arguments).output().await.expect("the command runs")
+    }
+
+    /// Returns a `diagflow` command that has not been started yet.
+    pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(servers::diagflow());
         command.args(arguments).env_clear().envs(&self.variables);
-        command.output().await.expect("the command runs")
+        command
     }
 
     /// Stops all processes gracefully and removes the database.

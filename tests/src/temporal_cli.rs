@@ -23,6 +23,11 @@ pub async fn workflow(arguments: &[&str]) -> String {
     expect_output(temporal("workflow", arguments).await)
 }
 
+/// Runs `temporal workflow …` at a dedicated server and returns its output or its errors.
+pub async fn try_workflow(address: &str, arguments: &[&str]) -> Result<String, String> {
+    temporal_at(address, "workflow", arguments).await
+}
+
 /// Runs `temporal activity …` for one activity of a workflow and returns its output.
 pub async fn activity(
     verb: &str,
@@ -53,10 +58,14 @@ pub async fn create_search_attribute(namespace: &str, name: &str, kind: &str) {
 }
 
 async fn temporal(group: &str, arguments: &[&str]) -> Result<String, String> {
+    temporal_at(&servers::temporal(), group, arguments).await
+}
+
+async fn temporal_at(address: &str, group: &str, arguments: &[&str]) -> Result<String, String> {
     let done = tokio::process::Command::new(servers::temporal_command())
         .arg(group)
         .args(arguments)
-        .args(["--address", &servers::temporal()])
+        .args(["--address", address])
         .output()
         .await
         .expect("the command runs");

@@ -68,4 +68,11 @@ impl AcknowledgedSubmission {
             is_erased: false,
         }
     }
+
+    /// Adds an end to those allowed.
+    pub(crate) fn allow(&mut self, end: ExpectedEnd) {
+        if !self.allowed_ends.contains(&end) {
+            self.allowed_ends.push(end);
+        }
+    }
 }

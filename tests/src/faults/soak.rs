@@ -4,20 +4,26 @@
 //! The seed determines each user's actions and the faults, including their order, but not their exact timing. To
 //! investigate a violation, run a soak test with the same seed.
 
+mod faults;
 mod users;
 
-use self::users::{SimulatedUsers, StaffAction, UserEvent};
+use self::faults::FrozenWorker;
+use self::users::{POISONED, SimulatedUsers, StaffAction, UserEvent};
 use super::acknowledged::ExpectedEnd;
 use super::invariants::Invariant;
 use super::report::RowReport;
 use super::testbed::Testbed;
+use crate::client::AcceptedSubmission;
 use crate::dedicated_servers::{DedicatedMariaDb, DedicatedTemporal};
+use crate::eventually::eventually;
 use crate::stack::{StackOptions, fast_loopai};
 use crate::staff::Staff;
 use diagflow_simulators::loopai;
-use diagflow_simulators::mail::{self, Action, Rule, Step};
+use diagflow_simulators::mail;
 use diagflow_store::Role;
 use fastrand::Rng;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -26,8 +32,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// it has been killed.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(600);
 const FAULT_INTERVAL: Duration = Duration::from_secs(5);
-/// Number of faulty responses in a single LoopAI or mail server fault.
-const FAULTY_RESPONSES: u32 = 5;
 /// Capacity of the simulators, which must be large enough that no records are evicted.
 const CAPACITY: usize = 1_000_000;
 
@@ -41,6 +45,9 @@ pub async fn soak(length: Duration, seed: u64) -> SoakReport {
     let (mut soak, users) = Soak::start(seed).await;
     let started = Instant::now();
     while started.elapsed() < length {
+        if soak.is_frozen_worker_due() {
+            soak.resume_frozen_worker().await;
+        }
         soak.inject_fault().await;
         soak.record_events();
         users.assert_running();
@@ -53,6 +60,8 @@ struct Soak {
     testbed: Testbed,
     database: DedicatedMariaDb,
     temporal: DedicatedTemporal,
+    staff: Staff,
+    frozen: Option<FrozenWorker>,
     events: UnboundedReceiver<UserEvent>,
     rng: Rng,
     counts: BTreeMap<&'static str, u32>,
@@ -87,8 +96,8 @@ impl Soak {
         let mut rng = Rng::with_seed(seed);
         let (sender, events) = unbounded_channel();
         let users = SimulatedUsers::start(&mut rng, &testbed.stack.client, &staff, sender);
-        let soak = Soak { testbed, database, temporal, events, rng, counts: BTreeMap::new() };
-        (soak, users)
+        let (frozen, counts) = (None, BTreeMap::new());
+        (Soak { testbed, database, temporal, staff, frozen, events, rng, counts }, users)
     }
 
     fn count(&mut self, what: &'static str) {
@@ -104,10 +113,8 @@ impl Soak {
                 }
                 UserEvent::ActionSent { submission, action, is_acknowledged } => {
                     let acknowledged = self.testbed.acknowledged_mut(&submission);
-                    if action == StaffAction::Cancel
-                        && !acknowledged.allowed_ends.contains(&ExpectedEnd::CANCELLED)
-                    {
-                        acknowledged.allowed_ends.push(ExpectedEnd::CANCELLED);
+                    if action == StaffAction::Cancel {
+                        acknowledged.allow(ExpectedEnd::CANCELLED);
                     }
                     if is_acknowledged {
                         acknowledged.staff_actions.push(action.audit_action());
@@ -123,69 +130,45 @@ impl Soak {
         }
     }
 
-    async fn inject_fault(&mut self) {
-        let testbed = &mut self.testbed;
-        let what = match self.rng.u32(..8) {
-            0 => {
-                testbed.stack.api.take().expect("a running process").kill();
-                testbed.stack.start_api().await;
-                "API killed"
-            }
-            1 => {
-                testbed.stack.worker.take().expect("a running process").kill();
-                testbed.stack.start_worker().await;
-                "worker killed"
-            }
-            2 => {
-                testbed.stack.api.take().expect("a running process").stop().await;
-                testbed.stack.start_api().await;
-                "API restarted"
-            }
-            3 => {
-                testbed.stack.worker.take().expect("a running process").stop().await;
-                testbed.stack.start_worker().await;
-                "worker restarted"
-            }
-            4 => {
-                self.database.kill();
-                self.database.restart().await;
-                "MySQL killed"
-            }
-            5 => {
-                self.temporal.kill();
-                self.temporal.restart().await;
-                "Temporal killed"
-            }
-            6 => {
-                // Five unreadable responses in a row would end a run, so `html` appears only in patients' scripts.
-                let faults = ["500", "429:1s", "reset", "hang", "502"];
-                let fault = faults[self.rng.usize(..faults.len())];
-                let script = format!(
-                    "diagnose={fault}*{FAULTY_RESPONSES}, status={fault}*{FAULTY_RESPONSES}, delay=100ms"
-                );
-                testbed.stack.loopai.set_scenario(script.parse().expect("a scenario"));
-                "LoopAI faulty"
-            }
-            _ => {
-                let rules = [
-                    Rule::reply(Step::Connect, 421, "4.3.2 Shutting down"),
-                    Rule::reply(Step::Rcpt, 451, "4.7.1 Try later"),
-                    Rule::new(Step::Body, Action::DropAfterAccept),
-                    Rule::new(Step::Body, Action::Drop),
-                ];
-                let rule = rules[self.rng.usize(..rules.len())].clone();
-                testbed.stack.mail.set_script([rule.times(FAULTY_RESPONSES)]).expect("a script");
-                "mail server faulty"
-            }
-        };
-        self.count(what);
-    }
-
     async fn end(mut self, users: SimulatedUsers) -> SoakReport {
         users.stop().await;
         self.record_events();
+        self.resume_frozen_worker().await;
+        self.cancel_poisoned().await;
         let (report, ends) = self.testbed.report_with_ends().await;
         SoakReport { counts: self.counts, ends, report }
+    }
+
+    /// Cancels the open submissions that LoopAI cannot process. Their failures no longer count as their own because
+    /// LoopAI gets no other requests, so they would be retried until the deadline.
+    async fn cancel_poisoned(&mut self) {
+        let query = format!(
+            "SELECT id FROM submissions WHERE finished_at IS NULL AND comments = '{POISONED}'"
+        );
+        let open = self.testbed.stack.database.texts(&query).await;
+        let all = self.testbed.acknowledged().iter().map(|one| one.accepted.clone());
+        let poisoned: Vec<_> = all.filter(|one| open.contains(&one.submission_id)).collect();
+        for submission in poisoned {
+            self.cancel(&submission).await;
+        }
+    }
+
+    async fn cancel(&mut self, submission: &AcceptedSubmission) {
+        let path = format!("/api/admin/submissions/{}/cancel", submission.submission_id);
+        let status = eventually("a response to a cancellation", || async {
+            let call = self.staff.request(Method::POST, &path).json(&json!({"reason": "soak"}));
+            let status = call.send().await.ok()?.status();
+            (!status.is_server_error()).then_some(status)
+        })
+        .await;
+        let acknowledged = self.testbed.acknowledged_mut(submission);
+        acknowledged.allow(ExpectedEnd::CANCELLED);
+        if status.is_success() {
+            acknowledged.staff_actions.push(StaffAction::Cancel.audit_action());
+            self.count("poisoned submissions cancelled at the end");
+        } else {
+            assert_eq!(status, StatusCode::CONFLICT, "the run has just ended");
+        }
     }
 }
 

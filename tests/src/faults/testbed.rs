@@ -172,6 +172,10 @@ impl Testbed {
         self.acknowledged_mut(submission).allowed_ends = ends.to_vec();
     }
 
+    pub(crate) fn acknowledged(&self) -> &[AcknowledgedSubmission] {
+        &self.acknowledged
+    }
+
     pub(crate) fn acknowledged_mut(
         &mut self,
         submission: &AcceptedSubmission,

@@ -2,15 +2,13 @@
 //! meantime.
 
 use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::ports::NOWHERE;
 use diagflow_tests::process::Process;
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
     AcceptedSubmission, Proxy, Stack, StackOptions, eventually, history, photos, servers,
 };
 use serde_json::Value;
-
-/// Address of a port that no process listens on.
-const NOWHERE: &str = "127.0.0.1:1";
 
 async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await

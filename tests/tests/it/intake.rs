@@ -119,6 +119,7 @@ async fn health_version_docs_and_metrics_endpoints_respond() {
         "database": "migrated",
         "temporal": "reachable",
         "start_problem": "no_worker",
+        "paused": [],
     });
     eventually("the API to reach Temporal", || async {
         (json("/ready").await == ready).then_some(())

@@ -21,11 +21,15 @@ fn metadata() -> Value {
 /// The workspace members that each member may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("diagflow-workflows", &[]),
+    ("diagflow-locales", &[]),
     ("diagflow-photos", &[]),
-    ("diagflow-store", &["diagflow-photos"]),
+    ("diagflow-store", &["diagflow-locales", "diagflow-photos"]),
     ("diagflow-simulators", &[]),
-    ("diagflow-activities", &["diagflow-store", "diagflow-workflows"]),
-    ("diagflow-api", &["diagflow-photos", "diagflow-store", "diagflow-workflows"]),
+    ("diagflow-activities", &["diagflow-locales", "diagflow-store", "diagflow-workflows"]),
+    (
+        "diagflow-api",
+        &["diagflow-locales", "diagflow-photos", "diagflow-store", "diagflow-workflows"],
+    ),
     (
         "diagflow-cli",
         &[

@@ -126,6 +126,16 @@ async fn an_execution_whose_status_is_unreadable_fails_the_submission() {
 }
 
 #[tokio::test]
+async fn a_request_whose_responses_are_unreadable_fails_the_submission() {
+    let (stack, accepted) = Stack::with_submission(scenario("diagnose=html")).await;
+
+    wait_ended_once(&stack, &accepted, failed("loopai_unreadable")).await;
+
+    assert_eq!(request_log(&stack), ["POST html"; 5]);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_slow_poll_causes_no_warning() {
     let (stack, accepted) = Stack::with_submission(scenario("status=slow:6s*1")).await;
 

@@ -3,6 +3,7 @@
 
 use diagflow_simulators::mail::Mail;
 use diagflow_store::{Action, CancelOutcome, EndStatus, Failpoint, RetryOutcome, RunKey};
+use diagflow_tests::ports::NOWHERE;
 use diagflow_tests::seeding::{audit_entry, end};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
@@ -15,8 +16,6 @@ use temporalio_client::{WorkflowDescribeOptions, WorkflowStartOptions};
 use uuid::Uuid;
 
 const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
-/// Address of a port that no process listens on.
-const NOWHERE: &str = "127.0.0.1:1";
 const LIMIT: Duration = Duration::from_secs(60);
 /// A delay that exceeds the duration of any test, so the sweeper does not start the run.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
@@ -195,9 +194,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_run() {
 
 #[tokio::test]
 async fn a_run_terminated_before_its_start_was_recorded_ends_as_orphaned() {
-    let options = StackOptions::default()
-        .with("RECONCILE_AFTER_SECONDS", "0.5")
-        .with("RECONCILE_SWEEP_SECONDS", "0.2");
+    let options = StackOptions::default().reconcile_soon();
     let mut stack = Stack::without_processes(options).await;
     stack.failpoints.arm(Failpoint::AfterRunStart);
     stack.start_api().await;

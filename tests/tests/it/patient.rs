@@ -2,6 +2,7 @@
 
 use diagflow_store::Role;
 use diagflow_tests::assertions::{cancelled, executions, wait_completed_once, wait_ended_once};
+use diagflow_tests::ports::NOWHERE;
 use diagflow_tests::responses::{header, outcome, refusal};
 use diagflow_tests::{AcceptedSubmission, ApiClient, Stack, StackOptions, Staff, photos};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -48,7 +49,7 @@ async fn a_patient_cancels_a_running_submission() {
 
 #[tokio::test]
 async fn a_browser_cancels_a_waiting_submission_with_its_cookie() {
-    let options = StackOptions::default().with("TEMPORAL_ADDRESS", "127.0.0.1:1");
+    let options = StackOptions::default().with("TEMPORAL_ADDRESS", NOWHERE);
     let stack = Stack::api_only(options).await;
     let body = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let response = stack.client.post(&body, None).await.expect("a response");

@@ -7,6 +7,8 @@ mod database_stalls;
 mod deliveries;
 mod event_numbers;
 mod indexes;
+mod overview;
+mod pauses;
 mod recipient_limits;
 mod schema;
 mod server_errors;
@@ -39,6 +41,7 @@ fn new_submission(email: &str) -> NewSubmission {
         email: email.parse().expect("an address"),
         comments: String::new(),
         consent: Consent { version: "2026-11".to_owned() },
+        language: Default::default(),
         files: vec![file],
         start_grace: Duration::ZERO,
         submitted_by: None,

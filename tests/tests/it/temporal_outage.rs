@@ -29,11 +29,7 @@ async fn an_outage_is_logged_once_per_cause_and_minute() {
     let photos = [photos::retina()];
     // The outage must not begin before the worker's first poll, because a worker that loses Temporal earlier exits and
     // relies on its supervisor to restart it.
-    eventually("a worker to poll", || async {
-        let ready: Value = stack.client.get("/ready").await.json().await.ok()?;
-        ready["start_problem"].is_null().then_some(())
-    })
-    .await;
+    stack.client.wait_for_start_problem(Value::Null).await;
     temporal.cut();
     let (start, before) = (Instant::now(), temporal.disruptions());
 

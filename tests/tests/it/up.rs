@@ -75,7 +75,7 @@ impl Up {
     }
 
     fn api(&self) -> ApiClient {
-        ApiClient::new(self.addresses["API"].clone())
+        ApiClient::new(self.addresses["Start page"].clone())
     }
 
     /// Sends SIGINT, as Ctrl-C does. Returns the lines that the command prints afterwards.
@@ -126,7 +126,15 @@ async fn up_starts_all_services_stops_them_in_order_and_keeps_their_data() {
     let data = folder.path().join("a system");
     let up = Up::start(&data).await;
     let api = up.api();
-    for page in ["API", "API reference", "Inbox", "Temporal UI", "LoopAI simulator", "Worker"] {
+    for page in [
+        "Start page",
+        "Staff console",
+        "API reference",
+        "Inbox",
+        "Temporal UI",
+        "LoopAI simulator",
+        "Worker",
+    ] {
         get(&up.addresses[page]).await;
     }
 

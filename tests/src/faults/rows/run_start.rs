@@ -5,6 +5,7 @@ use crate::eventually::{LIMIT, eventually, within};
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
 use crate::photos;
+use crate::ports::NOWHERE;
 use crate::stack::{Stack, StackOptions, id_of};
 use crate::{AcceptedSubmission, ApiClient};
 use diagflow_store::Failpoint;
@@ -82,7 +83,7 @@ async fn execution_of(testbed: &Testbed, submission: &AcceptedSubmission) -> Opt
 /// killed.
 async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
     let temporal = testbed.stack.setting("TEMPORAL_ADDRESS");
-    testbed.stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
+    testbed.stack.set("TEMPORAL_ADDRESS", NOWHERE);
     testbed.stack.start_api().await;
     let unstarted = testbed.submit().await;
     testbed.stack.api.take().expect("a running process").kill();

@@ -60,13 +60,7 @@ pub(crate) async fn interruptions() -> RowReport {
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
-        let response = testbed.stack.client.open_events(&submission, Some(mark)).await;
-        let first = SseStream::new(response.expect("a response")).into_events().next().await;
-        assert_eq!(
-            first.map(|event| event.id),
-            Some(1),
-            "{mark}: the stream starts with the first event"
-        );
+        assert_starts_with_the_first_event(&testbed.stack.client, &submission, mark).await;
     }
     let execution = testbed.stack.wait_for_polls(1).await;
     testbed.stack.loopai.complete(&execution).expect("an execution in progress");
@@ -96,6 +90,17 @@ pub(crate) async fn interruptions() -> RowReport {
     let report = testbed.report().await;
     replica.stop().await;
     report
+}
+
+/// Opens a stream with an invalid `Last-Event-ID`.
+async fn assert_starts_with_the_first_event(
+    client: &ApiClient,
+    submission: &AcceptedSubmission,
+    mark: &str,
+) {
+    let response = client.open_events(submission, Some(mark)).await;
+    let first = SseStream::new(response.expect("a response")).into_events().next().await;
+    assert_eq!(first.map(|event| event.id), Some(1), "{mark}");
 }
 
 /// Starts proxies that cut connections and count how many clients resume after an event.

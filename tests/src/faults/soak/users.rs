@@ -36,11 +36,17 @@ const SCRIPTS: [(&str, Option<ExpectedEnd>); 9] = [
     ("[sim: delay=2s]", None),
     ("[sim: fail*1, delay=100ms]", Some(ExpectedEnd::failed("loopai_failed"))),
     ("[sim: diagnose=500*1, delay=100ms]", None),
-    ("[sim: diagnose=500*7, delay=100ms]", None),
+    // Ten failures would end the submission, and a fault of LoopAI adds up to five.
+    ("[sim: diagnose=500*4, delay=100ms]", None),
     ("[sim: status=503*2, delay=100ms]", None),
     ("[sim: diagnose=accept+reset*1, delay=100ms]", None),
     ("[sim: status=html*1, status=truncated*1, delay=300ms]", None),
 ];
+
+/// LoopAI responds with 500 to every request for a submission with this script.
+pub(super) const POISONED: &str = "[sim: diagnose=500]";
+/// One in this many submissions is poisoned. About forty are open at a time because each is retried for 14 minutes.
+const POISONED_RATIO: u32 = 40;
 
 pub(super) enum UserEvent {
     SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
@@ -147,12 +153,21 @@ impl Shared {
     }
 }
 
+/// Returns a scenario and the ends it may lead to.
+fn choose_script(rng: &mut Rng) -> (&'static str, Vec<ExpectedEnd>) {
+    if rng.u32(..POISONED_RATIO) == 0 {
+        return (POISONED, vec![ExpectedEnd::failed("loopai_repeated_failure")]);
+    }
+    let (script, failure) = SCRIPTS[rng.usize(..SCRIPTS.len())];
+    (script, std::iter::once(ExpectedEnd::COMPLETED).chain(failure).collect())
+}
+
 async fn patient(number: u32, mut rng: Rng, shared: Shared) {
     for turn in 0_u64.. {
         if shared.stop.is_cancelled() {
             return;
         }
-        let (script, failure) = SCRIPTS[rng.usize(..SCRIPTS.len())];
+        let (script, allowed_ends) = choose_script(&mut rng);
         let (email, photo) =
             (format!("patient-{number}-{turn}@example.org"), photos::unique_retina());
         let body = ApiClient::submission_body(&email, script, std::slice::from_ref(&photo));
@@ -165,7 +180,7 @@ async fn patient(number: u32, mut rng: Rng, shared: Shared) {
         };
         let mut acknowledged =
             AcknowledgedSubmission::new(accepted.clone(), &email, script, &[photo]);
-        acknowledged.allowed_ends.extend(failure);
+        acknowledged.allowed_ends = allowed_ends;
         let listener = Listener::follow(shared.client.clone(), accepted.clone());
         shared.send(UserEvent::SubmissionAccepted(Box::new(acknowledged), listener));
         shared.remember(accepted);

@@ -29,6 +29,7 @@ const RETAINED: &[(&str, &[&str])] = &[
             "erased_at",
             "revision",
             "token_revoked_at",
+            "language",
         ],
     ),
     (
@@ -69,6 +70,7 @@ const RETAINED: &[(&str, &[&str])] = &[
             "copy",
             "start_after",
             "claim",
+            "link_used_at",
         ],
     ),
     ("idempotency_keys", &["key_hash", "claim", "claimed_until", "submission_id", "expires_at"]),

@@ -1,10 +1,11 @@
-//! Tests of erasures that wait for another transaction.
+//! Tests of erasures that wait for another transaction or find another upload's reservation.
 
-use super::{erase, text};
+use super::{erase, stored_files, text};
 use diagflow_store::Role;
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, photos};
 use diesel_async::SimpleAsyncConnection;
+use serde_json::json;
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -77,5 +78,26 @@ async fn a_receipt_reports_a_file_as_shared_that_was_submitted_again_during_the_
     let erased = erasing.await.expect("a finished task");
 
     assert_eq!(erased["receipt"]["removed"]["files"][0]["shared"], true);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_reserved_by_a_failed_upload_is_reported_as_pending_until_it_is_deleted() {
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let accepted = stack.client.submit("ana@example.org", "", &[photos::unique_retina()]).await;
+    let file = stored_files(&stack, &accepted).await.remove(0);
+    let digest = stack.store.files(id_of(&accepted)).await.expect("files")[0].sha256;
+    // Another patient uploads the same photo, but the submission is not stored.
+    stack.store.reserve_blobs(&[digest]).await.expect("reserved");
+
+    let first = erase(&admin, &accepted).await;
+    assert_eq!((&first["changed"], &first["pending_files"]), (&json!(true), &json!(1)), "{first}");
+    assert!(file.exists(), "the upload lost its file");
+
+    stack.database.execute("UPDATE blob_reservations SET reserved_at = '1970-01-01'").await;
+    let second = erase(&admin, &accepted).await;
+    assert_eq!((&second["changed"], &second["pending_files"]), (&json!(false), &json!(0)));
+    assert!(!file.exists());
     stack.stop().await;
 }

@@ -2,12 +2,16 @@
 
 use super::{erase, request_erasure, stored_files, text};
 use diagflow_store::Role;
+use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::responses::refusal;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, photos};
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn nothing_is_erased_if_the_log_cannot_be_written() {
@@ -50,8 +54,11 @@ async fn a_hanging_log_does_not_use_up_the_database_connections() {
     let folder = TempDir::new().expect("a folder");
     let log = folder.path().join("erasures.jsonl");
     let pipe = full_pipe(&log).await;
-    let options = StackOptions::default().with("ERASURE_LOG", text(&log));
-    let stack = Stack::api_only(options.with("DATABASE_POOL_SIZE", "4")).await;
+    let options = StackOptions::default()
+        .with("ERASURE_LOG", text(&log))
+        .with("LOG_LEVEL", "info,diagflow_store=debug")
+        .with("DATABASE_POOL_SIZE", "4");
+    let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let mut erasures = Vec::new();
     let mut submissions = Vec::new();
@@ -68,6 +75,12 @@ async fn a_hanging_log_does_not_use_up_the_database_connections() {
         submissions.len() - stack.database.texts(free).await.len()
     };
     eventually("an erasure to hang", || async { (locked().await > 0).then_some(()) }).await;
+    let api = stack.api.as_ref().expect("a running process");
+    eventually("the other erasures to wait for their turn", || async {
+        (api.log().matches("waiting for a turn to write the erasure log").count() == 5)
+            .then_some(())
+    })
+    .await;
 
     for submission in &submissions {
         assert_eq!(stack.client.status(submission).await.expect("a response")["success"], true);
@@ -83,6 +96,50 @@ async fn a_hanging_log_does_not_use_up_the_database_connections() {
     for submission in &submissions {
         assert_eq!(stack.client.status(submission).await.expect("a response")["success"], true);
     }
+    drop(pipe);
+    stack.stop().await;
+}
+
+/// Waits until an erasure has changed the last rows before it writes to the log. Its transaction is still open.
+async fn wait_until_data_is_removed(connection: &mut AsyncMysqlConnection) {
+    let uncommitted = "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+    connection.batch_execute(uncommitted).await.expect("an isolation level");
+    let wait = async {
+        loop {
+            let rows = diesel::dsl::sql::<BigInt>("SELECT COUNT(*) FROM blob_reservations");
+            if rows.get_result::<i64>(connection).await.expect("a number") > 0 {
+                break;
+            }
+        }
+    };
+    timeout(LIMIT, wait).await.expect("the erasure did not remove the data in time");
+}
+
+#[tokio::test]
+async fn a_hanging_log_does_not_block_other_submissions() {
+    let folder = TempDir::new().expect("a folder");
+    let log = folder.path().join("erasures.jsonl");
+    let pipe = full_pipe(&log).await;
+    let stack = Stack::api_only(StackOptions::default().with("ERASURE_LOG", text(&log))).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let accepted = stack.client.submit("ana@example.org", "", &[photos::unique_retina()]).await;
+    let erasing = {
+        let (admin, id) = (admin.clone(), accepted.submission_id.clone());
+        tokio::spawn(async move { request_erasure(&admin, &id).await })
+    };
+    let mut other = stack.database.connect().await;
+    wait_until_data_is_removed(&mut other).await;
+
+    for table in ["submission_counts", "audit_head", "loopai_slots"] {
+        let lock = format!("SELECT * FROM {table} FOR UPDATE NOWAIT");
+        let locked = other.batch_execute(&lock).await;
+        assert!(locked.is_ok(), "the erasure holds locks in {table}: {locked:?}");
+    }
+
+    empty(&log).await;
+    let refused = erasing.await.expect("a finished task");
+    assert_eq!(refusal(refused).await, (503, "unavailable".to_owned()));
+    assert_eq!(stack.client.status(&accepted).await.expect("a response")["status"], "pending");
     drop(pipe);
     stack.stop().await;
 }

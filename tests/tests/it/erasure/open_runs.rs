@@ -4,11 +4,15 @@ use super::{erase, request_erasure};
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{DeliveryStatus, Failpoint, Role};
 use diagflow_tests::assertions::{executions, mails, steps};
+use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::responses::{body, header, refusal};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, history, photos, seeding};
 use futures::StreamExt;
 use serde_json::json;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn an_open_run_is_cancelled_and_its_stream_ends() {
@@ -27,7 +31,8 @@ async fn an_open_run_is_cancelled_and_its_stream_ends() {
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Canceled");
     // When LoopAI later finishes the diagnosis, its result is not stored and no e-mail is sent.
     let execution = &executions(&stack, &accepted)[0].execution_id;
-    let _ = stack.loopai.complete_with(execution, json!({"summary": "dry skin"}));
+    let result = json!({"summary": "dry skin"});
+    stack.loopai.complete_with(execution, result).expect("an execution in progress");
     assert_eq!(stack.database.count_rows("results").await, 0);
     assert_eq!(stack.database.count_rows("deliveries").await, 0);
     assert_eq!(mails(&stack, &accepted).len(), 0);
@@ -96,14 +101,20 @@ async fn an_erasure_waits_for_an_email_that_is_being_sent() {
     assert!(document["result"].is_object(), "the refused erasure removed data: {document}");
     // The command waits until the e-mail is sent.
     let id = accepted.submission_id.as_str();
-    let command = ["erase", id, "--reason", "a test", "--confirm", id];
-    let waiting = stack.run_command(&command);
-    let release = async {
-        stack.failpoints.release(Failpoint::AfterMailClaimed);
-        eventually("the e-mail to be sent", || async { mails(&stack, &accepted).pop() }).await;
-    };
-    let (erased, ()) = tokio::join!(waiting, release);
-    assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
+    let mut command = stack.command(&["erase", id, "--reason", "a test", "--confirm", id]);
+    let command = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut erasing = command.spawn().expect("a running process");
+    let mut messages = BufReader::new(erasing.stderr.take().expect("a pipe")).lines();
+    let message = timeout(LIMIT, messages.next_line()).await.expect("a message in time");
+    let waiting = "an e-mail for this submission is being sent; waiting until it has finished";
+    assert_eq!(message.expect("text").as_deref(), Some(waiting));
+    assert_eq!(mails(&stack, &accepted).len(), 0);
+
+    stack.failpoints.release(Failpoint::AfterMailClaimed);
+
+    let erased = timeout(LIMIT, erasing.wait()).await.expect("the command to end in time");
+    assert!(erased.expect("an exit code").success(), "{:?}", messages.next_line().await);
+    assert_eq!(mails(&stack, &accepted).len(), 1);
     let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
     assert_eq!(all[0].status, DeliveryStatus::Sent);
     stack.stop().await;

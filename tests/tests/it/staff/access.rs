@@ -4,7 +4,7 @@
 mod table;
 
 use self::table::{ROLES, Rule, TABLE};
-use Rule::{Needs, OfSubmission, OfToken, Open, Optional, OtherProof};
+use Rule::{Needs, OfPhotos, OfSubmission, OfToken, Open, Optional, OtherProof};
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
 use diagflow_tests::staff::create_account;
@@ -67,7 +67,7 @@ async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
 }
 
 /// Calls a route for the test's submission or for a nonexistent object. The body is an empty JSON object, so permitted
-/// calls change nothing.
+/// calls by staff change nothing.
 async fn request(
     caller: &Staff,
     method: &str,
@@ -78,12 +78,17 @@ async fn request(
     if template.contains("submissions/{id}") || template.starts_with("/api/user/") {
         path = path.replace("{id}", &submission.submission_id);
     }
+    path = path.replace("{position}", "1");
     for name in ["{id}", "{run_id}", "{key_id}", "{session_id}", "{delivery_id}"] {
         path = path.replace(name, &Uuid::new_v4().to_string());
     }
     let method: Method = method.parse().expect("a method");
     let call = caller.request(method.clone(), &path);
-    let call = if method == Method::GET { call } else { call.json(&json!({})) };
+    let body = match template {
+        "/api/user/erase/{id}" => json!({"confirm": submission.submission_id}),
+        _ => json!({}),
+    };
+    let call = if method == Method::GET { call } else { call.json(&body) };
     call.send().await.expect("a response")
 }
 
@@ -110,8 +115,9 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
             )
         }
         OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{context}"),
+        OfPhotos if allowed(role, "clinical:read") => assert_eq!(status, 200, "{context}"),
         // The response does not reveal that another account's submission exists.
-        OfSubmission | OfToken => {
+        OfSubmission | OfPhotos | OfToken => {
             assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}");
         }
         Needs(permission) if allowed(role, permission) => {
@@ -138,7 +144,7 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
     match rule {
         Open | Optional => assert!(is_allowed_through(status), "{context}"),
         OtherProof => assert!(matches!(status, 400 | 401 | 404), "{context}"),
-        OfSubmission | OfToken => {
+        OfSubmission | OfPhotos | OfToken => {
             assert_eq!(refusal(response).await, (401, "token_required".into()), "{context}");
             let own = admin.with_token(callers.submission.access_token.clone());
             let response = request(&own, method, path, &callers.submission).await;
@@ -175,7 +181,7 @@ async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
                 assert_eq!(outcome(response).await, without, "the token must be ignored: {context}")
             }
             // Invalid staff tokens and tokens of other submissions get the same response.
-            OfSubmission | OfToken => {
+            OfSubmission | OfPhotos | OfToken => {
                 assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}")
             }
             Optional | Needs(_) => {
@@ -264,7 +270,7 @@ async fn every_route_allows_exactly_the_roles_in_the_table() {
     for (method, path, rule) in TABLE {
         let who = match rule {
             Open | Optional | OtherProof => "- everybody".to_owned(),
-            OfSubmission => "- the submission's token, its sender, and staff".to_owned(),
+            OfSubmission | OfPhotos => "- the submission's token, its sender, and staff".to_owned(),
             OfToken => "- the submission's token".to_owned(),
             Needs(permission) => {
                 let roles = ROLES.iter().filter(|(_, all)| all.contains(permission));

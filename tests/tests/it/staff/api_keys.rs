@@ -15,6 +15,12 @@ async fn with_key(stack: &Stack, key: &str) -> (u16, String) {
     refusal(call.send().await.expect("a response")).await
 }
 
+async fn refused_sign_in(stack: &Stack, email: &str) -> (u16, String) {
+    let given = json!({"email": email, "password": PASSWORD});
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
+    refusal(call.json(&given).send().await.expect("a response")).await
+}
+
 fn recognized() -> (u16, String) {
     (403, "forbidden".to_owned())
 }
@@ -181,11 +187,8 @@ async fn only_enabled_service_accounts_have_keys() {
         assert_eq!(body["error"]["details"][0]["code"], code, "{body}");
     }
     let (key, _) = created(admin.post(&keys, &draft).await).await;
-    let given = json!({"email": email, "password": PASSWORD});
-    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
-    let signed_in = refusal(call.json(&given).send().await.expect("a response")).await;
     assert_eq!(
-        signed_in,
+        refused_sign_in(&stack, &email).await,
         (401, "sign_in_failed".to_owned()),
         "a service account signed in with a password"
     );

@@ -4,6 +4,7 @@ use diagflow_store::Role;
 use diagflow_tests::assertions::{
     cancelled, executions, failed, mails, wait_completed_once, wait_ended_once,
 };
+use diagflow_tests::ports::NOWHERE;
 use diagflow_tests::responses::{outcome, refusal};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
@@ -118,7 +119,7 @@ async fn a_cancellation_survives_a_temporal_outage_and_a_killed_api() {
 #[tokio::test]
 async fn cancelling_an_unstarted_submission_sends_no_request_and_one_email() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
+    stack.set("TEMPORAL_ADDRESS", NOWHERE);
     stack.start_api().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;

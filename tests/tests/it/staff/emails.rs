@@ -25,6 +25,48 @@ async fn list(staff: &Staff, query: &str) -> (Vec<String>, Value) {
     (emails, list["pagination"]["total"].clone())
 }
 
+/// Adds an overdue e-mail about a deleted submission, and an overdue e-mail with a new link to a submission whose latest
+/// e-mail was sent.
+async fn add_overdue_emails_that_do_not_count(stack: &Stack, sent: SubmissionId, overdue: &str) {
+    let deleted = with_email(stack, "deleted@example.org", overdue).await;
+    let delete = format!("UPDATE submissions SET deleted_at = NOW(6) WHERE id = '{deleted}'");
+    stack.database.execute(&delete).await;
+    let link = format!(
+        "INSERT INTO deliveries (id, submission_id, run_number, kind, status, attempts, created_at, copy) \
+         VALUES (UUID(), '{sent}', 0, 'link', 'planned', 0, NOW(6) - INTERVAL 3601 SECOND, 0)"
+    );
+    stack.database.execute(&link).await;
+}
+
+async fn assert_email_states_are_listed_and_exported(staff: &Staff) {
+    let all = body(staff.get("/api/admin/submissions").await).await;
+    for item in all["data"].as_array().expect("submissions") {
+        let name = item["email"].as_str().and_then(|email| email.split('@').next());
+        let expected = match name.expect("an address") {
+            "resent" => json!("sent"),
+            "retried" => Value::Null,
+            name => json!(name),
+        };
+        assert_eq!(item["email_state"], expected, "{item}");
+    }
+    let path = "/api/admin/submissions/export?email_state=overdue,failed";
+    let csv = staff.get(path).await.text().await.expect("a file");
+    let lines: Vec<_> = csv.split("\r\n").collect();
+    assert!(lines[0].ends_with(",note,email_state,comments,result"), "{csv}");
+    assert!(lines[1].contains("overdue@example.org") && lines[1].ends_with(",overdue,,"), "{csv}");
+    assert!(lines[2].contains("failed@example.org") && lines[2].ends_with(",failed,,"), "{csv}");
+}
+
+/// Returns the number of overdue e-mails in the metrics and in the overview, which must match the filter.
+async fn overdue_counts(stack: &Stack, staff: &Staff) -> (u64, u64) {
+    let metrics = stack.client.get("/metrics").await.text().await.expect("metrics");
+    let mut gauge =
+        metrics.lines().filter_map(|line| line.strip_prefix("diagflow_emails_overdue "));
+    let gauge = gauge.next().and_then(|count| count.parse().ok()).expect("a number");
+    let overview = body(staff.get("/api/admin/overview").await).await;
+    (gauge, overview["emails"]["overdue"].as_u64().expect("a number"))
+}
+
 #[tokio::test]
 async fn submissions_are_filtered_counted_and_exported_by_the_state_of_their_latest_email() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -33,10 +75,11 @@ async fn submissions_are_filtered_counted_and_exported_by_the_state_of_their_lat
     let long_ago = "created_at = NOW(6) - INTERVAL 3601 SECOND";
     with_email(&stack, "failed@example.org", &settled("failed")).await;
     with_email(&stack, "unknown@example.org", &settled("unknown")).await;
-    with_email(&stack, "sent@example.org", &settled("sent")).await;
+    let sent = with_email(&stack, "sent@example.org", &settled("sent")).await;
     with_email(&stack, "sending@example.org", "status = 'sending'").await;
     with_email(&stack, "planned@example.org", "start_after = NULL").await;
     with_email(&stack, "overdue@example.org", long_ago).await;
+    add_overdue_emails_that_do_not_count(&stack, sent, long_ago).await;
     // The e-mail failed, but a copy was sent later.
     let resent = with_email(&stack, "resent@example.org", &settled("failed")).await;
     let copy = format!(
@@ -73,24 +116,8 @@ async fn submissions_are_filtered_counted_and_exported_by_the_state_of_their_lat
         assert_eq!(wrong["error"]["details"][0]["code"], "email_state_invalid", "{wrong}");
     }
 
-    let all = body(staff.get("/api/admin/submissions").await).await;
-    for item in all["data"].as_array().expect("submissions") {
-        let name = item["email"].as_str().and_then(|email| email.split('@').next());
-        let expected = match name.expect("an address") {
-            "resent" => json!("sent"),
-            "retried" => Value::Null,
-            name => json!(name),
-        };
-        assert_eq!(item["email_state"], expected, "{item}");
-    }
-    let path = "/api/admin/submissions/export?email_state=overdue,failed";
-    let csv = staff.get(path).await.text().await.expect("a file");
-    let lines: Vec<_> = csv.split("\r\n").collect();
-    assert!(lines[0].ends_with(",note,email_state,comments,result"), "{csv}");
-    assert!(lines[1].contains("overdue@example.org") && lines[1].ends_with(",overdue,,"), "{csv}");
-    assert!(lines[2].contains("failed@example.org") && lines[2].ends_with(",failed,,"), "{csv}");
-    let metrics = stack.client.get("/metrics").await.text().await.expect("metrics");
-    assert!(metrics.lines().any(|line| line == "diagflow_emails_overdue 1"), "{metrics}");
+    assert_email_states_are_listed_and_exported(&staff).await;
+    assert_eq!(overdue_counts(&stack, &staff).await, (1, 1));
     stack.stop().await;
 }
 
@@ -104,6 +131,24 @@ async fn bulk_resend(staff: &Staff, body: &Value) -> (u16, Value) {
 async fn email_states(stack: &Stack, submission: &AcceptedSubmission) -> Vec<String> {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     all.iter().map(|one| one.status.to_string()).collect()
+}
+
+async fn assert_invalid_requests_are_refused(stack: &Stack, staff: &Staff, reason: &str) {
+    for (filter, field) in [
+        (json!({"email_state": ["sent"]}), "filter.email_state"),
+        (json!({"email_state": ["overdue"]}), "filter.email_state"),
+        (json!({"status": ["pending"]}), "filter.status"),
+    ] {
+        let refused = json!({"filter": filter, "reason": reason, "dry_run": true});
+        let (status, refused) = bulk_resend(staff, &refused).await;
+        assert_eq!((status, &refused["error"]["details"][0]["field"]), (400, &json!(field)));
+    }
+    let (status, refused) = bulk_resend(staff, &json!({"reason": reason, "expected": 1})).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("match_count_changed")));
+    let clinician = Staff::with_role(stack, Role::Clinician).await;
+    let forbidden =
+        clinician.post("/api/admin/submissions/resend", &json!({"reason": reason})).await;
+    assert_eq!(refusal(forbidden).await, (403, "forbidden".to_owned()));
 }
 
 #[tokio::test]
@@ -135,26 +180,12 @@ async fn a_bulk_resend_sends_the_failed_emails_again() {
     let unknown =
         json!({"filter": {"email_state": ["unknown"]}, "reason": reason, "dry_run": true});
     assert_eq!(bulk_resend(&staff, &unknown).await.1["matched"], 0);
-    for (filter, field) in [
-        (json!({"email_state": ["sent"]}), "filter.email_state"),
-        (json!({"email_state": ["overdue"]}), "filter.email_state"),
-        (json!({"status": ["pending"]}), "filter.status"),
-    ] {
-        let refused = json!({"filter": filter, "reason": reason, "dry_run": true});
-        let (status, refused) = bulk_resend(&staff, &refused).await;
-        assert_eq!((status, &refused["error"]["details"][0]["field"]), (400, &json!(field)));
-    }
-    let (status, refused) = bulk_resend(&staff, &json!({"reason": reason, "expected": 1})).await;
-    assert_eq!((status, &refused["error"]["code"]), (409, &json!("match_count_changed")));
-    let clinician = Staff::with_role(&stack, Role::Clinician).await;
-    let forbidden =
-        clinician.post("/api/admin/submissions/resend", &json!({"reason": reason})).await;
-    assert_eq!(refusal(forbidden).await, (403, "forbidden".to_owned()));
+    assert_invalid_requests_are_refused(&stack, &staff, reason).await;
 
     let (status, done) = bulk_resend(&staff, &json!({"reason": reason, "expected": 2})).await;
 
     assert_eq!(status, 202, "{done}");
-    assert_eq!((&done["resent"], &done["remaining"]), (&json!(2), &json!(0)), "{done}");
+    assert_eq!((&done["changed"], &done["remaining"]), (&json!(2), &json!(0)), "{done}");
     for submission in &failed {
         eventually("the copy to be sent", || async {
             (email_states(&stack, submission).await == ["failed", "sent"]).then_some(())
@@ -167,9 +198,9 @@ async fn a_bulk_resend_sends_the_failed_emails_again() {
                 AND details LIKE '%copy%'";
     assert_eq!(stack.database.number(each).await, 2);
     let whole =
-        "SELECT details FROM audit WHERE action = 'mails_resend' AND details LIKE '%resent%'";
+        "SELECT details FROM audit WHERE action = 'mails_resend' AND details LIKE '%changed%'";
     let whole = stack.database.texts(whole).await;
     let details: Value = serde_json::from_str(&whole[0]).expect("JSON");
-    assert_eq!((&details["resent"], &details["reason"]), (&json!(2), &json!(reason)));
+    assert_eq!((&details["changed"], &details["reason"]), (&json!(2), &json!(reason)));
     stack.stop().await;
 }

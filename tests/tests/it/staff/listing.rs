@@ -99,6 +99,33 @@ async fn a_list_matches_its_filters_and_has_the_exact_total() {
     stack.stop().await;
 }
 
+/// Pages forward to the last page and back to the first one.
+async fn assert_pages(staff: &Staff, query: &str, expected: &[u32]) {
+    let path = format!("/api/admin/submissions?{query}");
+    let mut pages = vec![body(staff.get(&path).await).await];
+    while let Some(next) = pages.last().expect("a page")["pagination"]["next_cursor"].as_str() {
+        let next = format!("{path}&cursor={next}");
+        pages.push(body(staff.get(&next).await).await);
+    }
+    let forward: Vec<_> = pages.iter().flat_map(numbers).collect();
+    assert_eq!(forward, expected, "{query}");
+
+    let mut page = pages.pop().expect("the last page");
+    assert!(
+        page["pagination"]["page"].is_null(),
+        "a page requested by cursor must not have a page number"
+    );
+    while let Some(earlier) = pages.pop() {
+        let before = page["pagination"]["prev_cursor"].as_str().expect("a page before");
+        page = body(staff.get(&format!("{path}&cursor={before}")).await).await;
+        assert_eq!(numbers(&page), numbers(&earlier), "{query}");
+    }
+    assert!(
+        page["pagination"]["prev_cursor"].is_null(),
+        "the first page must not have a cursor for a previous page"
+    );
+}
+
 #[tokio::test]
 async fn cursors_page_forward_and_back() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -122,29 +149,7 @@ async fn cursors_page_forward_and_back() {
         (ONE_TIME, "per_page=3&status=failed,completed", finished),
     ] {
         stack.database.execute(before).await;
-        let path = format!("/api/admin/submissions?{query}");
-        let mut pages = vec![body(staff.get(&path).await).await];
-        while let Some(next) = pages.last().expect("a page")["pagination"]["next_cursor"].as_str() {
-            let next = format!("{path}&cursor={next}");
-            pages.push(body(staff.get(&next).await).await);
-        }
-        let forward: Vec<_> = pages.iter().flat_map(numbers).collect();
-        assert_eq!(forward, all, "{query}");
-
-        let mut page = pages.pop().expect("the last page");
-        assert!(
-            page["pagination"]["page"].is_null(),
-            "a page requested by cursor must not have a page number"
-        );
-        while let Some(expected) = pages.pop() {
-            let before = page["pagination"]["prev_cursor"].as_str().expect("a page before");
-            page = body(staff.get(&format!("{path}&cursor={before}")).await).await;
-            assert_eq!(numbers(&page), numbers(&expected), "{query}");
-        }
-        assert!(
-            page["pagination"]["prev_cursor"].is_null(),
-            "the first page must not have a cursor for a previous page"
-        );
+        assert_pages(&staff, query, &all).await;
     }
 
     // A new submission does not shift the remaining pages.

@@ -1,4 +1,4 @@
-//! Tests in which operators use Temporal to pause and complete activities and to reset runs.
+//! Tests in which operators use Temporal to pause, change and complete activities and to reset runs.
 
 use diagflow_store::Role;
 use diagflow_tests::assertions::{cancelled, steps, wait_completed_once};
@@ -67,6 +67,29 @@ async fn a_paused_activity_is_described_as_paused() {
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
     temporal_cli::activity("unpause", &id, activity, &[]).await;
     stack.wait_for_status(&accepted, "completed").await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn changed_options_of_an_activity_are_shown() {
+    let stack = Stack::with(StackOptions::default().scenario("diagnose=503")).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let (accepted, waiting) = retried_request(&stack, &staff).await;
+    assert_eq!(waiting["changed_options"], Value::Null, "{waiting}");
+    let id = SubmissionRef::new(&accepted.submission_id).workflow_id();
+    let activity = waiting["activity_id"].as_str().expect("an id");
+
+    let options = ["--schedule-to-close-timeout", "2h", "--retry-maximum-attempts", "1000"];
+    temporal_cli::activity("update-options", &id, activity, &options).await;
+
+    let changed = pending_activity(&staff, &accepted).await["changed_options"].take();
+    assert_eq!(changed["schedule_to_close_seconds"], 7200.0, "{changed}");
+    assert_eq!(changed["maximum_attempts"], 1000, "{changed}");
+    // Unchanged options are included.
+    let unchanged = ["start_to_close_seconds", "initial_interval_seconds", "backoff_coefficient"];
+    assert_eq!(unchanged.map(|name| changed[name].as_f64()), [Some(45.0), Some(2.0), Some(2.0)]);
+    stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 

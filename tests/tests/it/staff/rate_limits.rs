@@ -3,6 +3,7 @@
 use diagflow_store::Role;
 use diagflow_tests::responses::{header, refusal};
 use diagflow_tests::{ApiClient, Stack, StackOptions, Staff, photos};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn assert_pages_have_the_health_limit(stack: &Stack, http: &reqwest::Client) {
@@ -105,5 +106,29 @@ async fn an_account_has_one_limit_for_all_its_sessions() {
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(refusal(refused).await, (429, "too_many_requests".to_owned()));
     assert_eq!(status(&other).await, 200, "each account must have its own limit");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_source_of_an_account_with_too_many_requests_reconnects_later() {
+    let options = StackOptions::default().with("RATE_LIMIT_ACCOUNT_PER_MINUTE", "1");
+    let stack = Stack::api_only(options).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    assert_eq!(staff.get("/api/v1/auth/validate").await.status(), 200);
+    let open = async |accept: &str| {
+        let call = staff.request(Method::GET, "/api/admin/events").header("Accept", accept);
+        call.send().await.expect("a response")
+    };
+
+    let refused = open("*/*").await;
+    assert_eq!(refusal(refused).await, (429, "too_many_requests".to_owned()));
+    let event_source = open("text/event-stream").await;
+
+    assert_eq!(event_source.status(), 200, "an `EventSource` never reconnects after a 429");
+    assert_eq!(header(&event_source, "content-type"), "text/event-stream");
+    assert_eq!(header(&event_source, "ratelimit-policy"), "\"account\";q=1;w=60");
+    let seconds = header(&event_source, "retry-after");
+    let text = event_source.text().await.expect("a stream that ends");
+    assert_eq!(text, format!("retry: {seconds}000\n: too many requests\n"));
     stack.stop().await;
 }

@@ -229,6 +229,8 @@ async fn assert_filters_match(staff: &Staff, reason: &str) {
         (json!({"email": "ana1*", "error_code": "loopai_failed"}), 1),
         (json!({"comments": "itch since"}), 0),
         (json!({"comments": "itch"}), 3),
+        (json!({"stuck": true}), 1),
+        (json!({"stuck": false}), 3),
         (json!({"deleted": "without"}), 3),
         (json!({"created_from": "2100-01-01"}), 0),
         (json!({"created_to": "2100-01-01"}), 3),
@@ -246,6 +248,7 @@ async fn assert_filter_errors_are_reported(staff: &Staff, reason: &str) {
         (json!({"filter": {"status": ["pending"]}}), "filter.status", "status_invalid"),
         (json!({"filter": {"deleted": "with"}}), "filter.deleted", "deleted_invalid"),
         (json!({"filter": {"status": [""]}}), "filter.status", "status_invalid"),
+        (json!({"filter": {"stuck": "yes"}}), "filter.stuck", "field_invalid"),
         (json!({"filter": {"email": ""}}), "filter.email", "email_invalid"),
         (json!({"filter": {"error_code": ""}}), "filter.error_code", "error_code_invalid"),
         (json!({"filter": {"comments": "at"}}), "filter.comments", "comments_invalid"),
@@ -264,7 +267,9 @@ async fn assert_filter_errors_are_reported(staff: &Staff, reason: &str) {
 
 #[tokio::test]
 async fn a_bulk_retry_restarts_everything_its_filter_matches() {
-    let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
+    // The reconciler must not clear the state *stuck*, which the test sets itself.
+    let options = StackOptions::default().with("RECONCILE_SWEEP_SECONDS", "3600");
+    let stack = Stack::with(options.scenario("fail*3")).await;
     let staff = Staff::with_role(&stack, Role::Admin).await;
     let mut all = Vec::new();
     for number in 0..4 {
@@ -276,6 +281,7 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     }
 
     add_deleted_submission(&stack).await;
+    assert!(stack.store.mark_stuck(id_of(&all[0]), "a_cause").await.expect("recorded"));
     let reason = "LoopAI was down";
     assert_filters_match(&staff, reason).await;
     assert_filter_errors_are_reported(&staff, reason).await;
@@ -290,7 +296,7 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
 
     let (status, done) = bulk_retry(&staff, &json!({"reason": reason, "expected": 3})).await;
     assert_eq!(status, 202, "{done}");
-    assert_eq!((&done["retried"], &done["remaining"]), (&json!(3), &json!(0)));
+    assert_eq!((&done["changed"], &done["remaining"]), (&json!(3), &json!(0)));
     for accepted in &all {
         stack.wait_for_status(accepted, "completed").await;
         let each = if accepted == &all[3] { 1 } else { 2 };
@@ -298,11 +304,11 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     }
     let lines = stack
         .database
-        .texts("SELECT details FROM audit WHERE action = 'submissions_retry' AND details LIKE '%retried%'")
+        .texts("SELECT details FROM audit WHERE action = 'submissions_retry' AND details LIKE '%changed%'")
         .await;
     assert_eq!(lines.len(), 1, "{lines:?}");
     let details: Value = serde_json::from_str(&lines[0]).expect("JSON");
-    assert_eq!((&details["retried"], &details["reason"]), (&json!(3), &json!(reason)));
+    assert_eq!((&details["changed"], &details["reason"]), (&json!(3), &json!(reason)));
     let each = "SELECT CAST(COUNT(*) AS SIGNED) FROM audit WHERE action = 'submission_retry'";
     assert_eq!(stack.database.number(each).await, 3);
     stack.stop().await;

@@ -5,7 +5,7 @@ use diagflow_tests::client::expect_accepted;
 use diagflow_tests::responses::{body, refusal};
 use diagflow_tests::{AcceptedSubmission, ApiClient, Stack, StackOptions, Staff, photos};
 use futures::StreamExt;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 async fn revoke(staff: &Staff, submission: &AcceptedSubmission, reason: &str) -> Response {
@@ -48,8 +48,13 @@ async fn a_revoked_token_grants_no_access_and_its_open_streams_end() {
 
     let other_status = stack.client.get_status(&other).await.expect("a response");
     assert_eq!(other_status.status(), 200);
-    let path = format!("/api/user/status/{}", submission.submission_id);
-    assert_eq!(admin.get(&path).await.status(), 200, "staff must still have access");
+    for what in ["status", "events"] {
+        let path = format!("/api/user/{what}/{}", submission.submission_id);
+        let request = admin.request(Method::GET, &path);
+        let cookie = format!("diagflow_access={}", submission.access_token);
+        let response = request.header("Cookie", cookie).send().await.expect("a response");
+        assert_eq!(response.status(), 200, "staff must still have access to {what}");
+    }
     let entries = admin.audit("action=submission_token_revoke").await;
     let results: Vec<&Value> = entries.iter().map(|entry| &entry["result"]).collect();
     assert_eq!(results, ["unchanged", "success"]);

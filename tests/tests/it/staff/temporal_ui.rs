@@ -23,11 +23,6 @@ fn long_polls() -> StackOptions {
     StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK)
 }
 
-/// Sets short intervals so that the reconciler compares the database with Temporal almost immediately.
-fn reconcile_soon(options: StackOptions) -> StackOptions {
-    options.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
-}
-
 #[tokio::test]
 async fn cancelling_a_run_in_temporal_cancels_the_submission() {
     let (stack, accepted) = Stack::with_submission(long_polls()).await;
@@ -144,7 +139,7 @@ async fn a_reset_to_a_later_point_continues_the_known_execution() {
 
 #[tokio::test]
 async fn a_terminated_run_is_detected_and_can_be_retried() {
-    let (stack, accepted) = Stack::with_submission(reconcile_soon(long_polls())).await;
+    let (stack, accepted) = Stack::with_submission(long_polls().reconcile_soon()).await;
     stack.wait_for_status(&accepted, "processing").await;
 
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
@@ -176,7 +171,7 @@ async fn a_terminated_run_is_detected_and_can_be_retried() {
 
 #[tokio::test]
 async fn a_running_run_is_not_treated_as_orphaned() {
-    let (stack, accepted) = Stack::with_submission(reconcile_soon(long_polls())).await;
+    let (stack, accepted) = Stack::with_submission(long_polls().reconcile_soon()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     stack.wait_for_status(&accepted, "processing").await;
     let unchanged_for_2s = "SELECT CAST(COUNT(*) AS SIGNED) FROM submissions \
@@ -197,7 +192,7 @@ async fn a_running_run_is_not_treated_as_orphaned() {
 
 #[tokio::test]
 async fn an_email_whose_run_was_terminated_is_still_delivered() {
-    let stack = Stack::with(reconcile_soon(StackOptions::default())).await;
+    let stack = Stack::with(StackOptions::default().reconcile_soon()).await;
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
     let photo = [diagflow_tests::photos::retina()];
     let accepted = stack.client.submit("ana@example.org", "itches", &photo).await;

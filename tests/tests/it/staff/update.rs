@@ -22,7 +22,6 @@ async fn patch(staff: &Staff, path: &str, etag: &str, body: &Value) -> Response 
     call.json(body).send().await.expect("a response")
 }
 
-/// Returns a submission's current `ETag`.
 async fn etag(staff: &Staff, path: &str) -> String {
     header(&staff.get(path).await, "etag")
 }

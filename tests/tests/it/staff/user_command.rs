@@ -34,6 +34,13 @@ async fn user(database: &Database, arguments: &[&str], input: &str) -> Exit {
     output.unwrap_or_else(|_| panic!("{arguments:?} does not exit")).expect("runs").into()
 }
 
+/// Returns the audit entries of all `diagflow user` commands.
+async fn audit_entries(database: &Database) -> Vec<String> {
+    let query = "SELECT CONCAT_WS(' ', action, actor_kind, result) FROM audit \
+                 WHERE action LIKE 'user%' AND actor_name <> '' ORDER BY number";
+    database.texts(query).await
+}
+
 fn create<'a>(email: &'a str, role: &'a str) -> Vec<&'a str> {
     vec!["create", "--email", email, "--name", "Ana", "--role", role, "--password-stdin"]
 }
@@ -82,12 +89,6 @@ async fn the_first_admin_is_created_and_signs_in() {
     assert!(!nobody.success && nobody.stderr.contains("no account has the address"), "{nobody:?}");
     let list = user(database, &["list"], "").await;
     assert!(list.stdout.lines().any(|line| line.contains("disabled") && line.contains("bot@")));
-    let entries = database
-        .texts(
-            "SELECT CONCAT_WS(' ', action, actor_kind, result) FROM audit \
-             WHERE action LIKE 'user%' AND actor_name <> '' ORDER BY number",
-        )
-        .await;
     let expected = [
         ("user_create", "success"),
         ("user_create", "email_taken"),
@@ -99,7 +100,8 @@ async fn the_first_admin_is_created_and_signs_in() {
         ("user_disable", "not_found"),
         ("users_view", "success"),
     ];
-    assert_eq!(entries, expected.map(|(action, result)| format!("{action} operator {result}")));
+    let expected = expected.map(|(action, result)| format!("{action} operator {result}"));
+    assert_eq!(audit_entries(database).await, expected);
     stack.stop().await;
 }
 

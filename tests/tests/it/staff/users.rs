@@ -161,6 +161,26 @@ async fn all_account_errors_are_reported_at_once() {
     stack.stop().await;
 }
 
+async fn assert_query_errors_are_reported_together(admin: &Staff) {
+    let wrong = "role=king&page=0&per_page=101&disabled=maybe&page=2&q=a";
+    let refused = admin.get(&format!("{USERS}?{wrong}")).await;
+    let refused = body(refused, 400).await;
+    assert_eq!(refused["error"]["code"], "invalid_query", "{refused}");
+    let received = refused["error"]["details"].as_array().expect("a list").iter();
+    let received: Vec<_> = received.map(|fault| [&fault["field"], &fault["code"]]).collect();
+    assert_eq!(
+        json!(received),
+        json!([
+            ["page", "repeated"],
+            ["page", "number_invalid"],
+            ["per_page", "number_invalid"],
+            ["role", "role_invalid"],
+            ["disabled", "flag_invalid"],
+            ["q", "unknown_parameter"],
+        ])
+    );
+}
+
 #[tokio::test]
 async fn accounts_are_listed_by_page_search_and_filter() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -203,23 +223,7 @@ async fn accounts_are_listed_by_page_search_and_filter() {
     assert_eq!(found("disabled=true").await, (vec![created[0].clone()], 1));
     assert_eq!(found("").await.1, 8);
     assert_eq!(found("role=&page=").await.1, 8, "empty query parameters must be ignored");
-    let wrong = "role=king&page=0&per_page=101&disabled=maybe&page=2&q=a";
-    let refused = admin.get(&format!("{USERS}?{wrong}")).await;
-    let refused = body(refused, 400).await;
-    assert_eq!(refused["error"]["code"], "invalid_query", "{refused}");
-    let received = refused["error"]["details"].as_array().expect("a list").iter();
-    let received: Vec<_> = received.map(|fault| [&fault["field"], &fault["code"]]).collect();
-    assert_eq!(
-        json!(received),
-        json!([
-            ["page", "repeated"],
-            ["page", "number_invalid"],
-            ["per_page", "number_invalid"],
-            ["role", "role_invalid"],
-            ["disabled", "flag_invalid"],
-            ["q", "unknown_parameter"],
-        ])
-    );
+    assert_query_errors_are_reported_together(&admin).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
     assert_eq!(refusal(operator.get(USERS).await).await, (403, "forbidden".to_owned()));
     stack.stop().await;

@@ -1,6 +1,6 @@
 //! All routes, and who may call them.
 
-use Rule::{Needs, OfSubmission, OfToken, Open, Optional, OtherProof};
+use Rule::{Needs, OfPhotos, OfSubmission, OfToken, Open, Optional, OtherProof};
 use diagflow_store::Role;
 
 /// The callers that may use a route.
@@ -15,6 +15,8 @@ pub(super) enum Rule {
     /// The caller needs the submission's token, the permission `submissions:read`, or the account that sent the
     /// submission.
     OfSubmission,
+    /// Like `OfSubmission`, but staff also need `clinical:read`.
+    OfPhotos,
     /// The caller needs the submission's token.
     OfToken,
     /// The caller's role needs this permission.
@@ -39,6 +41,9 @@ pub(super) const ROLES: &[(Role, &[&str])] = &[
             "submissions:correct",
             "submissions:export",
             "deliveries:resend",
+            "service:pause",
+            "service:read",
+            "settings:read",
             "users:read",
             "users:write",
             "audit:read",
@@ -55,6 +60,8 @@ pub(super) const ROLES: &[(Role, &[&str])] = &[
             "submissions:update",
             "submissions:correct",
             "deliveries:resend",
+            "service:pause",
+            "service:read",
         ],
     ),
     (Role::Clinician, &["account:self", "submissions:read", "clinical:read", "submissions:update"]),
@@ -65,7 +72,6 @@ pub(super) const ROLES: &[(Role, &[&str])] = &[
 
 /// Every route and the callers that may use it.
 pub(super) const TABLE: &[(&str, &str, Rule)] = &[
-    ("GET", "/", Open),
     ("GET", "/health", Open),
     ("GET", "/health/db", Open),
     ("GET", "/ready", Open),
@@ -79,6 +85,7 @@ pub(super) const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/api/files/{id}", OtherProof),
     ("GET", "/api/user/status/{id}", OfSubmission),
     ("GET", "/api/user/events/{id}", OfSubmission),
+    ("GET", "/api/user/files/{id}/{position}", OfPhotos),
     ("GET", "/api/v1/auth/validate", Needs("account:self")),
     ("POST", "/api/v1/auth/logout", Needs("account:self")),
     ("POST", "/api/v1/auth/password", Needs("account:self")),
@@ -89,6 +96,7 @@ pub(super) const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/api/admin/submissions", Needs("submissions:read")),
     ("GET", "/api/admin/submissions/export", Needs("submissions:export")),
     ("GET", "/api/admin/submissions/{id}", Needs("submissions:read")),
+    ("POST", "/api/admin/submissions/{id}/reveal", Needs("submissions:read")),
     ("PATCH", "/api/admin/submissions/{id}", Needs("submissions:update")),
     ("DELETE", "/api/admin/submissions/{id}", Needs("submissions:delete")),
     ("POST", "/api/admin/submissions/{id}/restore", Needs("submissions:delete")),
@@ -96,6 +104,7 @@ pub(super) const TABLE: &[(&str, &str, Rule)] = &[
     ("POST", "/api/admin/submissions/{id}/revoke-token", Needs("submissions:update")),
     ("POST", "/api/admin/submissions/{id}/cancel", Needs("submissions:cancel")),
     ("POST", "/api/admin/submissions/{id}/retry", Needs("submissions:retry")),
+    ("POST", "/api/admin/submissions/cancel", Needs("submissions:cancel")),
     ("POST", "/api/admin/submissions/retry", Needs("submissions:retry")),
     ("POST", "/api/admin/submissions/resend", Needs("deliveries:resend")),
     (
@@ -107,6 +116,11 @@ pub(super) const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/api/admin/submissions/{id}/history/{run_id}/raw", Needs("history:read")),
     ("GET", "/api/admin/files/{id}", Needs("clinical:read")),
     ("GET", "/api/admin/events", Needs("submissions:read")),
+    ("GET", "/api/admin/health", Needs("service:read")),
+    ("GET", "/api/admin/settings", Needs("settings:read")),
+    ("GET", "/api/admin/overview", Needs("submissions:read")),
+    ("GET", "/api/admin/pauses", Needs("submissions:read")),
+    ("PUT", "/api/admin/pauses/{target}", Needs("service:pause")),
     ("GET", "/api/v1/users", Needs("users:read")),
     ("POST", "/api/v1/users", Needs("users:write")),
     ("GET", "/api/v1/users/{id}", Needs("users:read")),
@@ -119,6 +133,7 @@ pub(super) const TABLE: &[(&str, &str, Rule)] = &[
     ("POST", "/api/v1/users/{id}/keys", Needs("users:write")),
     ("DELETE", "/api/v1/users/{id}/keys/{key_id}", Needs("users:write")),
     ("GET", "/api/v1/audit", Needs("audit:read")),
-    // The cancel route must come last because calling it ends the submission.
+    // These routes must come last because calling them ends or erases the submission.
     ("POST", "/api/user/cancel/{id}", OfToken),
+    ("POST", "/api/user/erase/{id}", OfToken),
 ];

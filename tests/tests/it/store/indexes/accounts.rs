@@ -67,6 +67,7 @@ async fn list(store: &Store) {
 }
 
 async fn begin_session(store: &Store, user: &User, refresh: Sha256) -> SessionId {
+    assert_eq!(store.user_names(&[user.id]).await.expect("names").len(), 1);
     let user = store.user(user.id).await.expect("read").expect("found");
     let new = NewSession {
         id: SessionId::new(),

@@ -41,6 +41,10 @@ pub(super) fn filters() -> Vec<SubmissionFilter> {
             email_states: vec![EmailState::Failed, EmailState::Unknown, EmailState::Overdue],
             ..SubmissionFilter::default()
         },
+        SubmissionFilter {
+            ids: vec![SubmissionId::new(), SubmissionId::new()],
+            ..SubmissionFilter::default()
+        },
         SubmissionFilter { submitted_by: Some(UserId::new()), ..SubmissionFilter::default() },
         SubmissionFilter { assignee: Some(UserId::new()), ..SubmissionFilter::default() },
         SubmissionFilter { stuck: true, ..SubmissionFilter::default() },

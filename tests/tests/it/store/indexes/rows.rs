@@ -33,9 +33,10 @@ fn submissions() -> Vec<String> {
     vec![
         format!(
             "INSERT INTO submissions (id, email, recipient, comments, status, consent_version, \
-             consent_at, run_number, last_event, created_at, updated_at) \
+             consent_at, run_number, last_event, created_at, updated_at, finished_at) \
              SELECT UUID(), CONCAT(n, '@example.org'), SHA2(n, 256), '', {STATUS}, 'v', NOW(6), 1, 1, \
-             NOW(6) - INTERVAL n MINUTE, NOW(6) - INTERVAL n MINUTE FROM numbers"
+             NOW(6) - INTERVAL n MINUTE, NOW(6) - INTERVAL n MINUTE, \
+             IF(n % 5 > 1, NOW(6) - INTERVAL n MINUTE, NULL) FROM numbers"
         ),
         "INSERT INTO files SELECT UUID(), id, 1, 'a', 'image/png', 1, SHA2(id, 256), 1, SHA2(id, 256), \
          created_at FROM submissions"
@@ -56,7 +57,7 @@ fn submissions() -> Vec<String> {
         // Half of the open deliveries belong to a run, and the other half belong to a standalone workflow.
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', IF(status = 'failed', 'sent', 'planned'), \
          1, NULL, NULL, created_at, NULL, IF(status = 'failed', created_at, NULL), 0, \
-         IF(status = 'cancelled', NOW(6) + INTERVAL 1 DAY, NULL), '' FROM submissions \
+         IF(status = 'cancelled', NOW(6) + INTERVAL 1 DAY, NULL), '', NULL FROM submissions \
          WHERE status IN ('cancelled', 'failed', 'completed')"
             .to_owned(),
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \

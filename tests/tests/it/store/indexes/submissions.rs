@@ -3,11 +3,12 @@
 use crate::store::{LARGE_LIMITS, Records};
 use diagflow_store::{
     Action, AuditKey, BlobStore, BulkChange, CancelOutcome, DatabaseState, DeleteOutcome, Delivery,
-    DeliveryState, DeliveryStatus, DiagnosisResult, EndStatus, EraseOutcome, Eraser, FailureCode,
-    FailureReason, IdempotencyState, LoopAiLimits, MAX_RESULT_BYTES, NewAuditEntry, ReceiptKey,
-    RequestHealth, ResendOutcome, RetentionPeriod, RetryOutcome, Role, RunKey, Sha256, SlotOutcome,
-    Status, Store, SubmissionChange, SubmissionId, TemporalCluster, TemporalState, UpdateOutcome,
-    UserId, WaitReason,
+    DeliveryState, DeliveryStatus, DiagnosisResult, EmailLinkState, EmailState, EndStatus,
+    EraseOutcome, Eraser, FailureCode, FailureReason, IdempotencyState, LoopAiLimits,
+    MAX_RESULT_BYTES, NewAuditEntry, PauseTarget, ReceiptKey, RequestHealth, ResendOutcome,
+    RetentionPeriod, RetryOutcome, Role, RunKey, Sha256, SlotOutcome, Status, Store,
+    SubmissionChange, SubmissionFilter, SubmissionId, TemporalCluster, TemporalState,
+    UpdateOutcome, UserId, WaitReason,
 };
 use diagflow_tests::seeding::{audit_entry, end};
 use std::num::NonZeroU32;
@@ -47,6 +48,9 @@ pub(super) async fn call_everything(records: &Records) {
     let delivery = deliver(store, run.submission).await;
     staff_actions(records, run, &delivery).await;
     reconcile(records).await;
+    follow_email_link(records).await;
+    read_overview(store).await;
+    pause(store).await;
     delete(store, run.submission).await;
     erase(store, run.submission).await;
     sweep_orphaned_files(store).await;
@@ -86,6 +90,7 @@ async fn request_slots(store: &Store, run: RunKey) {
     store.release_stale_slots().await.expect("none");
     store.loopai_retry_after(run.submission).await.expect("a response");
     store.loopai_usage().await.expect("a response");
+    store.wait_status(run).await.expect("a response");
 }
 
 async fn claim_keys(store: &Store) {
@@ -110,7 +115,7 @@ async fn erase(store: &Store, id: SubmissionId) {
     let EraseOutcome::Erased(erasure) = erased else { panic!("{erased:?}") };
     eraser.replay(&erasure.receipt, &entry).await.expect("a response");
     let period = RetentionPeriod::of_days(NonZeroU32::new(36_000).expect("not zero"));
-    assert_eq!(store.expired_submissions(period, 100).await.expect("found"), []);
+    assert_eq!(store.expired_submissions(period, None, 100).await.expect("found"), []);
     assert_eq!(store.erased_among(&[id]).await.expect("found").len(), 1);
 }
 
@@ -168,6 +173,20 @@ async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
     deliveries[0].clone()
 }
 
+async fn follow_email_link(records: &Records) {
+    let store = &records.store;
+    let run = records.submission().await;
+    end(store, run, EndStatus::Failed, "a_code").await;
+    let id = run.submission;
+    let delivery = store.deliveries(id).await.expect("read").remove(0).id;
+    let state = store.email_link_state(id, delivery).await;
+    assert_eq!(state.expect("a response"), EmailLinkState::Unused);
+    let state = store.use_email_link(id, delivery, &audit_entry(Action::SubmissionLinkOpen)).await;
+    assert_eq!(state.expect("a response"), EmailLinkState::Unused);
+    let entry = audit_entry(Action::SubmissionLinkRequest);
+    assert!(store.request_email_link(id, delivery, &entry).await.expect("a response"));
+}
+
 /// Calls the methods for staff actions on a completed submission whose e-mail has been sent.
 async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let (store, id) = (&records.store, run.submission);
@@ -191,15 +210,20 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
 
     let (each, whole) =
         (audit_entry(Action::SubmissionRetry), audit_entry(Action::SubmissionsRetry));
-    for filter in super::listings::filters() {
-        for change in [BulkChange::retry(filter.clone()), BulkChange::resend(filter)] {
+    let undelivered = SubmissionFilter {
+        email_states: vec![EmailState::Failed, EmailState::Unknown],
+        ..SubmissionFilter::default()
+    };
+    for filter in super::listings::filters().into_iter().chain([undelivered]) {
+        let resend = BulkChange::resend(filter.clone()).ok();
+        let others = [BulkChange::cancel(filter.clone()), BulkChange::retry(filter)];
+        for change in resend.into_iter().chain(others) {
             store.count_changeable(&change).await.expect("counted");
             store.change_matching(&change, 2, &each, &whole).await.expect("changed");
         }
     }
     // The filter matches more submissions than fit into one transaction.
-    let failed =
-        diagflow_store::SubmissionFilter { statuses: vec![Status::Failed], ..Default::default() };
+    let failed = SubmissionFilter { statuses: vec![Status::Failed], ..SubmissionFilter::default() };
     let retry = BulkChange::retry(failed);
     store.change_matching(&retry, 60, &each, &whole).await.expect("retried");
 }
@@ -223,6 +247,28 @@ async fn update(store: &Store, id: SubmissionId) {
     assert!(matches!(updated.resent, Some(ResendOutcome::InProgress(_))), "{updated:?}");
 }
 
+async fn read_overview(store: &Store) {
+    assert_eq!(store.submissions_per_hour(48).await.expect("counts").len(), 48);
+    store.count_by_status().await.expect("counts");
+    let outcomes = store.outcomes().await.expect("counts");
+    assert!(outcomes.last_week.completed > 100, "{outcomes:?}");
+    let times = store.time_to_result(200).await.expect("a response").expect("results");
+    assert_eq!(times.submissions, 200);
+    store.oldest_waiting().await.expect("a response").expect("pending submissions");
+    store.unsettled_emails().await.expect("counts");
+    assert!(!store.database_version().await.expect("a version").is_empty());
+    assert!(store.loopai_contact().await.expect("a response").result_at.is_some());
+    store.email_contact().await.expect("a response");
+}
+
+async fn pause(store: &Store) {
+    let target = PauseTarget::Emails;
+    assert!(store.pause(target, "a test", &audit_entry(Action::ServicePause)).await.expect("set"));
+    assert!(store.is_paused(target).await.expect("a response"));
+    assert_eq!(store.pauses().await.expect("a response").len(), 1);
+    assert!(store.resume(target, &audit_entry(Action::ServiceResume)).await.expect("ended"));
+}
+
 /// Calls the methods used by the reconciler.
 async fn reconcile(records: &Records) {
     let store = &records.store;
@@ -231,7 +277,8 @@ async fn reconcile(records: &Records) {
     let cancelled =
         store.request_cancel(run.submission, &audit_entry(Action::SubmissionCancel)).await;
     assert_eq!(cancelled.expect("a response"), CancelOutcome::Requested(run));
-    assert_eq!(store.claim_cancellations(100, SECOND).await.expect("claimed").len(), 1);
+    let claimed = store.claim_cancellations(100, SECOND).await.expect("claimed");
+    assert!(claimed.iter().any(|claimed| claimed.run == run), "the cancellation is not claimed");
     store.clear_cancellation(run).await.expect("recorded");
     let cluster =
         TemporalCluster { namespace: "default".to_owned(), cluster_id: "a cluster".to_owned() };
@@ -257,10 +304,11 @@ async fn reconcile(records: &Records) {
     store.email_states(&[run]).await.expect("read");
     assert!(store.end_orphaned_run(run).await.expect("ended"));
     let due = store.claim_standalone_deliveries(100, SECOND).await.expect("claimed");
-    assert_eq!(due.len(), 1);
-    store.queue_standalone_delivery(due[0]).await.expect("recorded");
-    store.mark_delivery_started(due[0]).await.expect("recorded");
-    let state = store.delivery_state(due[0]).await.expect("a response");
+    let ended = store.deliveries(run.submission).await.expect("read").remove(0).id;
+    assert!(due.contains(&ended), "the e-mail of the orphaned run is not claimed");
+    store.queue_standalone_delivery(ended).await.expect("recorded");
+    store.mark_delivery_started(ended).await.expect("recorded");
+    let state = store.delivery_state(ended).await.expect("a response");
     let DeliveryState::Planned(delivery, attempt) = state else { panic!("{state:?}") };
     assert!(store.give_up_delivery(&delivery, &attempt).await.expect("abandoned"));
 }

@@ -1,7 +1,7 @@
 //! Tests of the circuit breaker, which decides whether a request is deferred and which run sends the next probe.
 
 use super::super::Records;
-use super::{deferred, granted, steps};
+use super::{SECOND, deferred, granted, steps};
 use diagflow_store::{
     BreakerState, LoopAiLimits, NextRequest, Permit, RequestHealth, RunKey, Status, WaitReason,
 };
@@ -256,20 +256,31 @@ async fn a_run_that_fails_while_no_other_request_succeeds_is_never_given_up() {
     records.remove().await;
 }
 
+/// Sends a request for a new run and records its outcome, even if the breaker is half-open.
+async fn other_run(records: &Records, health: RequestHealth) {
+    records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
+    let run = records.submission().await;
+    let permit = granted(records, run, LoopAiLimits::default()).await;
+    record(records, permit, health).await;
+    records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
+}
+
 #[tokio::test]
 async fn a_run_is_not_given_up_because_loopai_is_overloaded_or_does_not_respond() {
+    use RequestHealth::{Accepted, NoResponse, Overloaded, Unreachable};
     let records = Records::new().await;
-    for health in [RequestHealth::Overloaded, RequestHealth::Unreachable, RequestHealth::NoResponse]
-    {
+    for (health, of_others) in [
+        (Overloaded, &[Accepted][..]),
+        (Unreachable, &[NoResponse, Accepted]),
+        (NoResponse, &[Accepted, Unreachable]),
+    ] {
         let failing = records.submission().await;
         for _ in 0..12 {
-            records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
             let next = fail(&records, failing, health).await;
             assert_eq!(next, NextRequest::Retry(None), "{health:?}");
-            records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
-            let run = records.submission().await;
-            let other = granted(&records, run, LoopAiLimits::default()).await;
-            record(&records, other, RequestHealth::Accepted).await;
+            for other in of_others {
+                other_run(&records, *other).await;
+            }
         }
     }
     let now = records.store.loopai_usage().await.expect("a response");
@@ -288,5 +299,24 @@ async fn rejected_requests_of_other_runs_do_not_make_a_failure_a_runs_own() {
     }
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!(now.failing, 0);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_run_that_never_failed_sends_the_next_probe() {
+    let records = Records::new().await;
+    let (failed, new) = (records.submission().await, records.submission().await);
+    fail(&records, failed, RequestHealth::Unreachable).await;
+    // The breaker opened for a minute six seconds ago.
+    let open =
+        "UPDATE loopai_breaker SET epoch = 1, trips = 5, open_until = NOW(6) + INTERVAL 54 SECOND";
+    records.database.execute(open).await;
+
+    let (_, after) = deferred(&records, failed, LoopAiLimits::default()).await;
+    assert!(after > 50 * SECOND, "{after:?}");
+    let probe = granted(&records, new, LoopAiLimits::default()).await;
+    record(&records, probe, RequestHealth::Accepted).await;
+    let now = records.store.loopai_usage().await.expect("a response");
+    assert_eq!(now.breaker, BreakerState::HalfOpen);
     records.remove().await;
 }
