@@ -202,8 +202,8 @@ pub enum RequestDiagnosisResult {
         /// The agent that makes the diagnosis.
         agent_id: i64,
     },
-    /// LoopAI refused the request because of a problem that usually has to be fixed by an operator, such as a 401 for
-    /// our API key.
+    /// LoopAI refused the request or sent an unreadable response. The cause usually has to be fixed by an operator, for
+    /// example after a 401 for our API key.
     Refused {
         /// Failure code.
         code: String,
@@ -241,8 +241,8 @@ pub enum CheckExecutionResult {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// LoopAI refused the poll because of a problem that usually has to be fixed by an operator, such as a 404 for a
-    /// known execution.
+    /// LoopAI refused the poll or sent an unreadable response. The cause usually has to be fixed by an operator, for
+    /// example after a 404 for a known execution.
     Refused {
         /// Failure code.
         code: String,
