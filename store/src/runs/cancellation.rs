@@ -21,8 +21,10 @@ pub(crate) struct CancelRequest {
 
 /// Returns a condition that matches submissions whose newest run has not been cancelled yet.
 pub(crate) fn is_not_requested() -> SqlLiteral<Bool> {
-    sql("NOT EXISTS (SELECT 1 FROM runs WHERE runs.submission_id = submissions.id \
-         AND runs.number = submissions.run_number AND runs.cancel_requested_at IS NOT NULL)")
+    sql(
+        "NOT EXISTS (SELECT 1 FROM runs FORCE INDEX (PRIMARY) WHERE runs.submission_id = submissions.id \
+         AND runs.number = submissions.run_number AND runs.cancel_requested_at IS NOT NULL)",
+    )
 }
 
 /// Records that a run has been cancelled. If the run has been started, the cancellation is stored until Temporal has

@@ -16,7 +16,18 @@ enum Allowance {
 }
 
 /// The permitted exceptions. Each consists of a part of the statement's text, the allowance and the reason.
-const EXCEPTIONS: [(&str, Allowance, &str); 23] = [
+const EXCEPTIONS: [(&str, Allowance, &str); 26] = [
+    (
+        "NOT EXISTS (SELECT 1 FROM runs FORCE INDEX (PRIMARY) ",
+        Allowance::ReadWhole,
+        "staff rarely cancel many submissions, and few are open; in the test, two fifths are",
+    ),
+    ("`submissions`.`id` IN (", Allowance::Sort, "staff select at most 1,000 submissions"),
+    (
+        "`deliveries`.`error_code` LIKE ",
+        Allowance::Sort,
+        "most e-mails that are not sent fail because of the mail server, so the first row matches",
+    ),
     (
         "SELECT TIMESTAMPDIFF(SECOND, NOW(6), ",
         Allowance::Sort,
